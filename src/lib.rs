@@ -1,0 +1,1 @@
+//! ringfence: RADIUS authorization and accounting with credit control.
