@@ -1,0 +1,20 @@
+//! The rules of calls and money: pure, without clock, socket, SQL, log or chance.
+//!
+//! Everything that happens is a command, everything that follows a decision.
+
+#![deny(clippy::float_arithmetic, clippy::arithmetic_side_effects)]
+
+// What things are.
+pub mod carrier;
+pub mod id;
+pub mod money;
+pub mod nas;
+pub mod number;
+pub mod party;
+pub mod secret;
+pub mod time;
+
+// What things cost.
+pub mod destination;
+pub mod rating;
+pub mod tariff;
