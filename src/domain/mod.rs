@@ -18,3 +18,15 @@ pub mod time;
 pub mod destination;
 pub mod rating;
 pub mod tariff;
+
+// What is written down.
+pub mod book;
+pub mod cdr;
+
+// What happens.
+pub mod call;
+pub mod command;
+pub mod decision;
+pub mod ledger;
+pub mod limit;
+pub mod policy;
