@@ -1,1 +1,3 @@
 //! ringfence: RADIUS authorization and accounting with credit control.
+
+pub mod wire;
