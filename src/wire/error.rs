@@ -220,6 +220,21 @@ pub enum EncodeError {
     EmptySecret,
 }
 
+impl EncodeError {
+    /// A short stable name, for counters and test vectors.
+    pub fn name(self) -> &'static str {
+        match self {
+            EncodeError::ValueTooLong { .. } => "value-too-long",
+            EncodeError::PacketTooLong { .. } => "packet-too-long",
+            EncodeError::AttributeRefused { .. } => "attribute-refused",
+            EncodeError::UnexpectedCode { .. } => "unexpected-code",
+            EncodeError::NotARequest(_) => "not-a-request",
+            EncodeError::PasswordTooLong { .. } => "password-too-long",
+            EncodeError::EmptySecret => "empty-secret",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
