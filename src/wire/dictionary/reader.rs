@@ -339,10 +339,16 @@ fn next_name<'t>(
     what: &'static str,
 ) -> Result<String, DictionaryFault> {
     let name = words.next().ok_or(DictionaryFault::Missing(what))?;
+    check_name(name)?;
+    Ok(name.to_owned())
+}
+
+/// Names stand in messages, so only those that can be shown as they are.
+fn check_name(name: &str) -> Result<(), DictionaryFault> {
     if name.len() > NAME_BYTES_MAX || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(DictionaryFault::BadName(shown(name)));
     }
-    Ok(name.to_owned())
+    Ok(())
 }
 
 fn next_number<'t>(words: &mut impl Iterator<Item = &'t str>) -> Result<u64, DictionaryFault> {
@@ -432,6 +438,7 @@ fn end(block: &mut Block, ended: &str) -> Result<(), DictionaryFault> {
 /// The name of an included file, seen from the root's directory: beside the file that includes it
 /// or below, never outside.
 fn join(from: &str, name: &str) -> Result<String, DictionaryFault> {
+    check_name(name)?;
     let mut parts: Vec<_> = match from.rsplit_once('/') {
         Some((directory, _)) => directory.split('/').collect(),
         None => Vec::new(),
@@ -440,7 +447,7 @@ fn join(from: &str, name: &str) -> Result<String, DictionaryFault> {
         match part {
             "." => {}
             "" | ".." => return Err(DictionaryFault::OutsideDirectory(shown(name))),
-            part if part.contains(['\\', ':', '\0']) => {
+            part if part.contains(['\\', ':']) => {
                 return Err(DictionaryFault::OutsideDirectory(shown(name)));
             }
             part => parts.push(part),
@@ -531,6 +538,7 @@ mod tests {
             ("END-VENDOR V", "\"V\" ends here but did not begin"),
             ("$INCLUDE", "a file name is missing"),
             ("$INCLUDE x", "not found"),
+            ("$INCLUDE x\u{7f}", "\"x\\x7f\" is not a name"),
         ] {
             let fault = fault(line);
             assert!(fault.ends_with(expected), "{line}: {fault}");
