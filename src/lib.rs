@@ -1,3 +1,8 @@
 //! ringfence: RADIUS authorization and accounting with credit control.
 
 pub mod domain;
+
+pub mod service;
+
+pub mod clock;
+pub mod config;
