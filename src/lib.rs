@@ -6,3 +6,4 @@ pub mod service;
 
 pub mod clock;
 pub mod config;
+pub mod telemetry;
