@@ -4,6 +4,9 @@ pub mod domain;
 
 pub mod service;
 
+pub mod transport;
+
 pub mod clock;
 pub mod config;
+pub mod metrics;
 pub mod telemetry;
