@@ -2,3 +2,4 @@
 
 pub mod instant;
 pub mod nearest;
+pub mod rates;
