@@ -837,6 +837,38 @@ mod tests {
     }
 
     #[test]
+    fn any_other_field_makes_a_rate_a_changed_one() {
+        let old = [rate("49", "1")];
+        for (column, text) in [
+            ("destination", RateText { prefix: "49", per_minute: "1", destination: "x", ..RateText::default() }),
+            ("forbidden", RateText { prefix: "49", per_minute: "1", forbidden: "yes", ..RateText::default() }),
+            ("grace", RateText { prefix: "49", per_minute: "1", grace: "3", ..RateText::default() }),
+            (
+                "effective_until",
+                RateText { prefix: "49", per_minute: "1", effective_until: "2030-01-01", ..RateText::default() },
+            ),
+        ] {
+            let new = [text.read().unwrap()];
+            assert_eq!(diff(&old, &new).changed, [(&old[0], &new[0])], "{column}");
+            assert_eq!(changed_columns(&old[0], &new[0])[0].0, column);
+        }
+        let later = [RateText { prefix: "49", per_minute: "1", effective_from: "2030-01-01", ..RateText::default() }
+            .read()
+            .unwrap()];
+        assert_eq!(diff(&old, &later).to_string(), "1 added, 0 changed, 1 removed, 0 the same");
+    }
+
+    #[test]
+    fn more_rows_than_are_taken_are_refused() {
+        use std::fmt::Write as _;
+        let mut text = "prefix,per_minute\n".to_owned();
+        for n in 0..=ROWS_MAX {
+            writeln!(text, "{n},1").unwrap();
+        }
+        assert_eq!(fault(&text), "line 2000002: more than 2000000 rates: split the table");
+    }
+
+    #[test]
     fn the_tables_that_are_shipped_are_faultless() {
         for (name, bytes, least) in [
             ("src/demo/rates.csv", include_bytes!("../demo/rates.csv").as_slice(), 220),
