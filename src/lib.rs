@@ -3,3 +3,12 @@
 pub mod domain;
 
 pub mod wire;
+
+pub mod service;
+
+pub mod transport;
+
+pub mod clock;
+pub mod config;
+pub mod metrics;
+pub mod telemetry;
