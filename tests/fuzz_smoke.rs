@@ -162,6 +162,7 @@ fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
 }
 
 fn setting(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "a test is set from its own environment")]
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()
