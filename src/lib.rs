@@ -1,3 +1,5 @@
 //! ringfence: RADIUS authorization and accounting with credit control.
 
+pub mod dialect;
 pub mod domain;
+pub mod wire;
