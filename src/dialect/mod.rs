@@ -19,6 +19,8 @@
 //! walk over a packet), `reading` (what a profile makes of it), [`h323`] (the texts of gateways),
 //! [`class`] (how a call is found again).
 
+#![deny(clippy::indexing_slicing)]
+
 pub mod cisco;
 pub mod class;
 mod fields;
@@ -194,4 +196,25 @@ pub enum NotACallPacket {
     /// A status that is not about calls, such as those of tunnels (RFC 2867).
     #[error("Acct-Status-Type {0} is not about calls")]
     OtherStatus(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_its_own_habits() {
+        let rfc_like =
+            [&profile::RFC, &profile::KAMAILIO, &profile::OPENSIPS, &profile::FREESWITCH, &profile::ASTERISK];
+        let cisco_like = [&profile::CISCO, &profile::QUINTUM, &profile::AUDIOCODES, &profile::SIPPY];
+        let mut names: Vec<_> = rfc_like.into_iter().chain(cisco_like).map(|profile| profile.name).collect();
+        names.sort_unstable();
+        let mut all = DialectName::ALL.to_vec();
+        all.sort_unstable();
+        assert_eq!(names, all);
+        for profile in rfc_like.into_iter().chain(cisco_like) {
+            assert!(profile.layout_vendors.contains(&profile.reply_vendor), "{}", profile.name);
+            assert!(!profile.call_names.is_empty(), "{}", profile.name);
+        }
+    }
 }
