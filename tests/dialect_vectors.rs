@@ -1,6 +1,6 @@
 //! Packets of real and imagined NASes, and what each dialect makes of them.
 //!
-//! `tests/vectors/dialect_*.txt` are read line by line; a `#` begins a comment:
+//! `tests/vectors/dialects/*.txt` are read line by line; a `#` begins a comment:
 //!
 //! - `case TITLE` begins a case, `dialect NAME` says whose packet it is (kept for the cases below).
 //! - `packet HEX` is a whole datagram; or `access` / `accounting` begins one, and each line after
@@ -34,11 +34,10 @@ const MARK: ClassMark = ClassMark::new(0x9f8e_7d6c);
 
 #[test]
 fn dialects_read_and_write_what_the_vectors_say() {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/dialects");
     let mut files: Vec<_> = std::fs::read_dir(directory)
         .expect("the vectors are part of the project")
         .map(|entry| entry.expect("a readable directory").path())
-        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("dialect_")))
         .collect();
     files.sort();
     let mut cases = 0;
