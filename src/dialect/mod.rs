@@ -15,6 +15,9 @@
 //! | `freeswitch`, `asterisk` | as `rfc` |
 //! | `sippy` | as `cisco`, with its broken fields ignored; no Routing entries, so it obeys no grant |
 //!
+//! To add a make: a constant in [`profile`], its line in [`dialect_for`], its vectors in
+//! `tests/vectors/dialects`; a file of its own only where its replies are shaped otherwise.
+//!
 //! Order of reading: [`profile`] (the data), [`cisco`] and [`rfc`] (two dialects), `fields` (one
 //! walk over a packet), `reading` (what a profile makes of it), [`h323`] (the texts of gateways),
 //! [`class`] (how a call is found again).
