@@ -63,16 +63,15 @@ pub fn change_line(book: &Book, change: &BookChange) -> Option<Change> {
             let before = book.connection(connection.key).map(|connection| fields_of_connection(book, connection));
             put("connection", &connection.id, before, fields_of_connection(book, connection))
         }
-        BookChange::RemoveConnection(key) => book.connection(*key).map(|connection| {
-            removed("connection", &connection.id, fields_of_connection(book, connection))
-        }),
+        BookChange::RemoveConnection(key) => book
+            .connection(*key)
+            .map(|connection| removed("connection", &connection.id, fields_of_connection(book, connection))),
     }
 }
 
 /// What kind of party it is, and its id.
 pub fn name_of_party(book: &Book, key: PartyKey) -> (&'static str, String) {
-    book.party(key)
-        .map_or_else(|| ("customer", key.to_string()), |party| (kind_of(party), party.id.to_string()))
+    book.party(key).map_or_else(|| ("customer", key.to_string()), |party| (kind_of(party), party.id.to_string()))
 }
 
 /// A field as it is.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::domain::id::{EntryId, PartyKey, TariffKey};
+use crate::domain::id::{PartyKey, TariffKey};
 use crate::domain::money::Money;
 
 /// Why something could not be stored or read.
@@ -190,9 +190,6 @@ pub enum StoreError {
     /// Made to fail by a test.
     #[error("made to fail ({0})")]
     Planned(&'static str),
-    /// An entry is there already with other contents.
-    #[error("entry {0} is there already")]
-    EntryKnown(EntryId),
 }
 
 /// What is wrong with a record or a snapshot.

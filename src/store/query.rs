@@ -361,24 +361,6 @@ pub(super) fn cdr_cursor(line: &CdrLine) -> Cursor {
     Cursor { at: line.cdr.ended_at, id: line.cdr.id.0 }
 }
 
-/// The number of an entry or record as a cursor has it.
-pub(super) trait Numbered {
-    /// The number.
-    fn number(self) -> u64;
-}
-
-impl Numbered for EntryId {
-    fn number(self) -> u64 {
-        self.0
-    }
-}
-
-impl Numbered for CdrId {
-    fn number(self) -> u64 {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

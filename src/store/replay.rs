@@ -78,11 +78,7 @@ impl Replay {
     pub fn check_laws(&self) -> Result<(), StoreError> {
         let violations: Vec<String> =
             invariant::check(&self.world, &self.book).iter().map(ToString::to_string).collect();
-        if violations.is_empty() {
-            Ok(())
-        } else {
-            Err(StoreError::Law { sequence: self.sequence, violations })
-        }
+        if violations.is_empty() { Ok(()) } else { Err(StoreError::Law { sequence: self.sequence, violations }) }
     }
 }
 

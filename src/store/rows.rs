@@ -7,9 +7,7 @@ use super::query::{AuditLine, CdrLine, EntryLine, RejectionLine};
 use super::record::read_value;
 use crate::domain::call::{EndReason, Flags};
 use crate::domain::cdr::{BillingResult, Cdr, Charge, Entry, EntryKind, RecordType};
-use crate::domain::id::{
-    AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, EntryId, NasKey, PartyKey,
-};
+use crate::domain::id::{AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, EntryId, NasKey, PartyKey};
 use crate::domain::money::{Money, RatePerMinute};
 use crate::domain::rating::PriceRule;
 use crate::domain::tariff::Rate;
@@ -227,8 +225,7 @@ pub fn read_cdr(row: &Row<'_>) -> Result<CdrLine, StoreError> {
 }
 
 /// The columns of a charge, in the order that [`read_charge`] reads them.
-pub const CHARGE_COLUMNS: &str =
-    "cdr, party, amount, rate, connect_fee, first, next, grace, prefix, destination";
+pub const CHARGE_COLUMNS: &str = "cdr, party, amount, rate, connect_fee, first, next, grace, prefix, destination";
 
 /// A charge.
 pub fn read_charge(row: &Row<'_>) -> Result<Charge, StoreError> {
@@ -257,8 +254,7 @@ pub fn read_rate(row: &Row<'_>) -> Result<Rate, StoreError> {
     let mut columns = Columns::of("rates", row)?;
     let prefix = columns.text()?;
     let destination: String = columns.take()?;
-    let rate =
-        RatePerMinute::from_nanos(columns.take()?).ok_or_else(|| columns.wrong("its rate is out of range"))?;
+    let rate = RatePerMinute::from_nanos(columns.take()?).ok_or_else(|| columns.wrong("its rate is out of range"))?;
     let fee = columns.money()?;
     let price = PriceRule::new(rate, fee, columns.number()?, columns.number()?, columns.number()?);
     Ok(Rate {

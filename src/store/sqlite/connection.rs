@@ -15,7 +15,7 @@ const APPLICATION: i32 = 0x5249_4e47;
 /// so only a program that looks at the file from outside is ever waited for.
 const BUSY_WAIT: Duration = Duration::from_secs(10);
 /// Only the owner may read: the journal holds the secrets of NASes and accounts.
-const FILE_MODE: u32 = 0o600;
+pub const FILE_MODE: u32 = 0o600;
 
 /// The schema of one of the two files: scripts that each bring it one version further.
 pub struct Schema {
@@ -115,8 +115,8 @@ pub fn open_reader(path: &Path, schema: &Schema) -> Result<Connection, StoreErro
     }
     // Opened for writing, because a reader of a WAL may have to make its index again; a file that
     // may not be written is read as it is.
-    let connection = open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)
-        .or_else(|_| open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
+    let connection =
+        open(path, OpenFlags::SQLITE_OPEN_READ_WRITE).or_else(|_| open(path, OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     let found = schema_of(path, &connection)?;
     if found != schema.newest() {
         let known = schema.newest();
@@ -135,8 +135,7 @@ pub fn open_reader(path: &Path, schema: &Schema) -> Result<Connection, StoreErro
 fn open(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let failed = |error: rusqlite::Error| StoreError::sql(path, "opening", &error);
     // Each connection stays with one thread at a time, so SQLite need not lock for it.
-    let connection =
-        Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
     connection.busy_timeout(BUSY_WAIT).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
