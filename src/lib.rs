@@ -21,6 +21,8 @@ pub mod domain;
 pub mod dialect;
 pub mod wire;
 
+pub mod store;
+
 pub mod service;
 
 pub mod transport;
