@@ -4,6 +4,8 @@ pub mod domain;
 
 pub mod wire;
 
+pub mod dialect;
+
 pub mod service;
 
 pub mod transport;

@@ -88,6 +88,8 @@ mod tests {
         assert!(pap(&[b'x'; 16], &[b'x'; 16]));
         assert!(pap(&[b'x'; 128], &[b'x'; 128]));
         assert!(!pap(&[b'x'; 16], &[b'x'; 15]));
+        // The blocks sent hold the password's front, and no more.
+        assert!(!pap(&[b'x'; 16], &[b'x'; 17]));
     }
 
     #[test]
