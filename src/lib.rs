@@ -6,6 +6,8 @@ pub mod wire;
 
 pub mod dialect;
 
+pub mod store;
+
 pub mod service;
 
 pub mod transport;
