@@ -4,6 +4,7 @@
 pub mod engine_loop;
 pub mod engine_queue;
 pub mod health;
+pub mod log_pace;
 pub mod registry;
 
 // What NASes ask for.
