@@ -26,7 +26,7 @@ use crate::metrics::Metrics;
 use crate::service::engine_queue::{EngineQueue, OnReply, Submission};
 use crate::service::log_pace::LogPace;
 use crate::service::registry::{RegistryWriter, Touched};
-use crate::store::{AppendError, Journal, StoreError};
+use crate::store::{AppendError, Journal, Loaded, StoreError};
 
 /// Most commands in a batch: bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 1_024;
@@ -42,8 +42,6 @@ const SLEEP_MAX: Duration = Duration::from_millis(250);
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// So often a batch is tried again once the daemon is stopping; then it is given up, unanswered.
 const RETRIES_WHEN_STOPPING: u32 = 25;
-/// A snapshot is due after so many facts: bounds what a start has to read again.
-pub const SNAPSHOT_FACTS: u64 = 50_000;
 
 // -------------------------------------------------------------------------------- what it needs
 
@@ -53,24 +51,19 @@ pub trait Recall: Send {
     ///
     /// # Errors
     /// The tables cannot be read.
-    fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Call>, StoreError>;
+    fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError>;
 }
 
 /// What the loop hands on when a batch is durable.
 pub trait Followers: Send {
-    /// The journal has a new record; the tables are to follow.
-    fn committed(&mut self, sequence: u64);
     /// Requests were rejected; kept behind the reply, or not at all where there are too many.
     fn rejected(&mut self, facts: Vec<Fact>);
     /// What is to be done outside.
     fn carry_out(&mut self, effects: Vec<Effect>);
 }
 
-/// World as it is stored, after the journal could not say whether it wrote a batch.
-pub type Reload = Box<dyn FnMut() -> Result<(World, Book, u64), StoreError> + Send>;
-
 /// All that an engine is made of.
-pub struct EngineParts<J> {
+pub struct EngineParts {
     /// What is.
     pub world: World,
     /// What operators wrote.
@@ -78,9 +71,7 @@ pub struct EngineParts<J> {
     /// The sequence that both have reached.
     pub sequence: u64,
     /// Where facts are kept.
-    pub journal: J,
-    /// Reads World again.
-    pub reload: Reload,
+    pub journal: Box<dyn Journal>,
     /// What waits to be decided.
     pub queue: EngineQueue,
     /// Where it is published.
@@ -187,7 +178,7 @@ impl Engine {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub fn start<J: Journal + 'static>(parts: EngineParts<J>) -> std::io::Result<Engine> {
+    pub fn start(parts: EngineParts) -> std::io::Result<Engine> {
         parts.status.is_alive.store(true, Ordering::Release);
         parts.status.sequence.store(parts.sequence, Ordering::Release);
         let alive = AliveGuard(parts.status.clone());
@@ -223,11 +214,10 @@ impl Drop for AliveGuard {
 
 // -------------------------------------------------------------------------------- the loop
 
-struct EngineLoop<J> {
-    parts: EngineParts<J>,
+struct EngineLoop {
+    parts: EngineParts,
     /// The book that the next decision is made by; published after the commit.
     book: Arc<Book>,
-    facts_since_snapshot: u64,
     ticks_rest_until: Timestamp,
     pace: Paces,
 }
@@ -251,11 +241,10 @@ struct Outcome {
     new_book: bool,
 }
 
-impl<J: Journal> EngineLoop<J> {
-    fn new(parts: EngineParts<J>) -> EngineLoop<J> {
+impl EngineLoop {
+    fn new(parts: EngineParts) -> EngineLoop {
         EngineLoop {
             book: parts.book.clone(),
-            facts_since_snapshot: 0,
             ticks_rest_until: parts.world.last_instant(),
             pace: Paces::default(),
             parts,
@@ -276,13 +265,6 @@ impl<J: Journal> EngineLoop<J> {
                 self.decide(now, submission, &mut outcome);
             }
             self.finish(now, commands, outcome)?;
-            if self.facts_since_snapshot >= SNAPSHOT_FACTS {
-                self.write_snapshot();
-            }
-        }
-        // A start after a clean stop has nothing to read again.
-        if self.facts_since_snapshot > 0 {
-            self.write_snapshot();
         }
         Ok(())
     }
@@ -359,7 +341,7 @@ impl<J: Journal> EngineLoop<J> {
             return;
         }
         match self.parts.recall.recall(accounting.nas, &accounting.identity) {
-            Ok(found) => accounting.recalled = found.map(Box::new),
+            Ok(found) => accounting.recalled = found,
             // Without the tables a late packet could be taken for a new call: it is told of, and the
             // laws hold all the same.
             Err(error) => {
@@ -395,7 +377,7 @@ impl<J: Journal> EngineLoop<J> {
             match self.append(&facts, replies.len())? {
                 Some(sequence) => {
                     self.parts.metrics.count_commit(commands.max(1), watch.elapsed());
-                    self.committed(now, sequence, facts.len());
+                    self.committed(now, sequence);
                 }
                 // What the batch decided may not be stored: World is as it is stored, nobody is told.
                 None => return Ok(()),
@@ -419,11 +401,9 @@ impl<J: Journal> EngineLoop<J> {
         Ok(())
     }
 
-    fn committed(&mut self, now: Timestamp, sequence: u64, facts: usize) {
+    fn committed(&self, now: Timestamp, sequence: u64) {
         self.parts.status.sequence.store(sequence, Ordering::Release);
         self.parts.status.last_commit_at.store(now.millis(), Ordering::Relaxed);
-        self.facts_since_snapshot = self.facts_since_snapshot.saturating_add(facts as u64);
-        self.parts.followers.committed(sequence);
     }
 
     /// Appends a batch, as often as it takes. `None`: it is not known whether it was written, and World
@@ -466,27 +446,14 @@ impl<J: Journal> EngineLoop<J> {
     }
 
     fn load_again(&mut self) -> Result<(), EngineError> {
-        let (world, book, sequence) = (self.parts.reload)().map_err(EngineError::Reload)?;
+        let Loaded { world, book, sequence, .. } = self.parts.journal.reload().map_err(EngineError::Reload)?;
         self.parts.world = world;
         self.book = Arc::new(book);
         self.parts.status.sequence.store(sequence, Ordering::Release);
         self.parts.status.recovered();
         self.parts.registry.show_all(&self.parts.world);
         self.parts.registry.publish_book(&self.parts.world, self.book.clone());
-        self.parts.followers.committed(sequence);
         tracing::warn!(sequence, "what is stored was read again, because a write did not say how it ended");
         Ok(())
-    }
-
-    fn write_snapshot(&mut self) {
-        self.facts_since_snapshot = 0;
-        let sequence = self.parts.status.sequence();
-        let image = self.parts.world.image();
-        let written =
-            self.parts.journal.write_snapshot(sequence, &image, &self.book.as_changes(), self.book.last_key());
-        if let Err(error) = written {
-            // The journal has all of it; only the next start takes longer.
-            tracing::warn!(%error, sequence, "no snapshot was written");
-        }
     }
 }

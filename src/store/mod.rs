@@ -1,8 +1,8 @@
 //! Stub until the storage branch is merged.
 #![allow(missing_docs)]
-use crate::domain::book::{Book, BookChange};
+use crate::domain::book::Book;
 use crate::domain::decision::Fact;
-use crate::domain::world::{World, WorldImage};
+use crate::domain::world::World;
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -16,6 +16,7 @@ pub enum AppendError {
     Unknown(#[source] StoreError),
 }
 
+#[derive(Debug)]
 pub struct Loaded {
     pub world: World,
     pub book: Book,
@@ -25,6 +26,29 @@ pub struct Loaded {
 
 pub trait Journal: Send {
     fn append(&mut self, facts: &[Fact]) -> Result<u64, AppendError>;
-    fn write_snapshot(&mut self, sequence: u64, world: &WorldImage, book: &[BookChange], last_key: u32)
-        -> Result<(), StoreError>;
+    fn sequence(&self) -> u64;
+    fn reload(&mut self) -> Result<Loaded, StoreError>;
+}
+
+pub trait Projector: Send + Sync {
+    fn rejected(&self, facts: Vec<Fact>);
+    fn health(&self) -> ProjectorHealth;
+    fn flush(&self, at_most: std::time::Duration) -> Result<(), StoreError>;
+    fn close(&self, at_most: std::time::Duration) -> Result<(), StoreError>;
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProjectorHealth {
+    pub appended: u64,
+    pub projected: u64,
+    pub snapshot: u64,
+    pub rejections_dropped: u64,
+    pub journal_wal_bytes: u64,
+    pub error: Option<String>,
+}
+
+impl ProjectorHealth {
+    pub fn behind(&self) -> u64 {
+        self.appended.saturating_sub(self.projected)
+    }
 }
