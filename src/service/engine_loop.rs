@@ -457,3 +457,230 @@ impl EngineLoop {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+    use crate::domain::command::ChangeBook;
+    use crate::domain::policy::Policy;
+    use crate::service::engine_queue::{AskError, EngineHandle, engine_queue};
+    use crate::service::registry::{RegistryReader, registry};
+
+    /// What a journal does with the next append, and what it was given.
+    #[derive(Default)]
+    struct Script {
+        fail: u32,
+        lose_track: bool,
+        wait_for: Option<mpsc::Receiver<()>>,
+        written: Vec<Vec<Fact>>,
+        reload_fails: bool,
+    }
+
+    #[derive(Clone, Default)]
+    struct FakeJournal(Arc<Mutex<Script>>);
+
+    impl FakeJournal {
+        fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+            self.0.lock().unwrap()
+        }
+    }
+
+    fn planned() -> StoreError {
+        StoreError::Planned("a test")
+    }
+
+    impl Journal for FakeJournal {
+        fn append(&mut self, facts: &[Fact]) -> Result<u64, AppendError> {
+            let gate = self.script().wait_for.take();
+            if let Some(gate) = gate {
+                gate.recv().unwrap();
+            }
+            let mut script = self.script();
+            if std::mem::take(&mut script.lose_track) {
+                return Err(AppendError::Unknown(planned()));
+            }
+            if script.fail > 0 {
+                script.fail -= 1;
+                return Err(AppendError::NotWritten(planned()));
+            }
+            script.written.push(facts.to_vec());
+            Ok(script.written.len() as u64)
+        }
+
+        fn sequence(&self) -> u64 {
+            self.script().written.len() as u64
+        }
+
+        fn reload(&mut self) -> Result<Loaded, StoreError> {
+            let script = self.script();
+            if script.reload_fails {
+                return Err(planned());
+            }
+            let mut world = World::new(Policy::default());
+            script.written.iter().flatten().for_each(|fact| world.apply(fact.at, &fact.event));
+            Ok(Loaded { world, book: Book::default(), sequence: script.written.len() as u64, instance: 1 })
+        }
+    }
+
+    struct Nothing;
+
+    impl Recall for Nothing {
+        fn recall(&self, _: NasKey, _: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    impl Followers for Nothing {
+        fn rejected(&mut self, _: Vec<Fact>) {}
+        fn carry_out(&mut self, _: Vec<Effect>) {}
+    }
+
+    struct Running {
+        engine: Engine,
+        handle: EngineHandle,
+        journal: FakeJournal,
+        status: Arc<EngineStatus>,
+        registry: RegistryReader,
+    }
+
+    fn start() -> Running {
+        let (metrics, status, journal) = (Arc::new(Metrics::new()), Arc::new(EngineStatus::default()), FakeJournal::default());
+        let (handle, queue) = engine_queue(100, metrics.clone());
+        let (world, book) = (World::new(Policy::default()), Arc::new(Book::default()));
+        let (writer, reader) = registry(&world, book.clone());
+        let engine = Engine::start(EngineParts {
+            world,
+            book,
+            sequence: 0,
+            journal: Box::new(journal.clone()),
+            queue,
+            registry: writer,
+            recall: Box::new(Nothing),
+            followers: Box::new(Nothing),
+            clock: Clock::start(Timestamp::from_seconds(0)),
+            metrics,
+            status: status.clone(),
+        });
+        Running { engine: engine.unwrap(), handle, journal, status, registry: reader }
+    }
+
+    /// Each is a durable fact, as no two are of one NAS.
+    fn restart(nas: u32) -> Command {
+        Command::RestartNas { nas: NasKey(nas), event_at: None }
+    }
+
+    fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+        for _ in 0..2_000 {
+            if holds() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("never: {what}");
+    }
+
+    fn submit(running: &Running, command: Command) -> mpsc::Receiver<Reply> {
+        let (sender, receiver) = mpsc::channel();
+        running.handle.try_submit(command, move |reply| drop(sender.send(reply))).unwrap();
+        receiver
+    }
+
+    #[test]
+    fn a_reply_waits_for_its_commit() {
+        let running = start();
+        let (open_gate, gate) = mpsc::channel();
+        running.journal.script().wait_for = Some(gate);
+        let reply = submit(&running, restart(1));
+        eventually("the append has begun", || running.journal.script().wait_for.is_none());
+        assert_eq!(reply.try_recv(), Err(mpsc::TryRecvError::Empty));
+        open_gate.send(()).unwrap();
+        assert_eq!(reply.recv(), Ok(Reply::Recorded));
+        assert_eq!(running.status.sequence(), 1);
+    }
+
+    #[test]
+    fn what_comes_during_a_commit_shares_the_next_one() {
+        let running = start();
+        let (open_gate, gate) = mpsc::channel();
+        running.journal.script().wait_for = Some(gate);
+        let first = submit(&running, restart(1));
+        eventually("the append has begun", || running.journal.script().wait_for.is_none());
+        let others: Vec<_> = (2..10).map(|nas| submit(&running, restart(nas))).collect();
+        open_gate.send(()).unwrap();
+        for reply in [first].iter().chain(&others) {
+            assert_eq!(reply.recv(), Ok(Reply::Recorded));
+        }
+        let sizes: Vec<_> = running.journal.script().written.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [1, 8]);
+    }
+
+    #[test]
+    fn nothing_is_answered_while_the_journal_fails_and_all_is_when_it_recovers() {
+        let running = start();
+        running.journal.script().fail = u32::MAX;
+        let reply = submit(&running, restart(1));
+        eventually("the failure shows", || !running.status.is_serving());
+        assert!(running.status.failure().is_some_and(|(_, why)| why.contains("made to fail")));
+        let later = submit(&running, restart(2));
+        assert_eq!(reply.try_recv(), Err(mpsc::TryRecvError::Empty));
+        running.journal.script().fail = 0;
+        assert_eq!((reply.recv(), later.recv()), (Ok(Reply::Recorded), Ok(Reply::Recorded)));
+        eventually("the recovery shows", || running.status.is_serving());
+        assert_eq!(running.status.failure(), None);
+        assert_eq!(running.journal.script().written.len(), 2, "the failed batch once, and the one behind it");
+    }
+
+    #[test]
+    fn when_it_is_not_known_what_was_written_nobody_is_told_and_the_engine_goes_on() {
+        let running = start();
+        assert_eq!(submit(&running, restart(1)).recv(), Ok(Reply::Recorded));
+        running.journal.script().lose_track = true;
+        assert!(submit(&running, restart(2)).recv().is_err(), "dropped without a reply");
+        assert_eq!(submit(&running, restart(2)).recv(), Ok(Reply::Recorded));
+        assert_eq!(running.journal.script().written.len(), 2, "World forgot what was not written");
+    }
+
+    #[test]
+    fn an_engine_that_cannot_read_its_world_again_ends() {
+        let running = start();
+        let mut script = running.journal.script();
+        (script.lose_track, script.reload_fails) = (true, true);
+        drop(script);
+        assert_eq!(running.handle.ask_blocking(restart(1)), Err(AskError::Unknown));
+        assert!(matches!(running.engine.join(), Err(EngineError::Reload(_))));
+        assert!(!running.status.is_alive());
+        assert_eq!(running.handle.ask_blocking(restart(1)), Err(AskError::Stopped));
+    }
+
+    #[test]
+    fn what_was_taken_is_answered_before_the_end() {
+        let running = start();
+        let replies: Vec<_> = (1..=50).map(|nas| submit(&running, restart(nas))).collect();
+        running.handle.close();
+        running.engine.join().unwrap();
+        assert!(replies.iter().all(|reply| reply.try_recv() == Ok(Reply::Recorded)));
+    }
+
+    #[test]
+    fn a_stop_while_the_journal_fails_comes_to_an_end() {
+        let running = start();
+        running.journal.script().fail = u32::MAX;
+        let reply = submit(&running, restart(1));
+        running.handle.close();
+        assert!(matches!(running.engine.join(), Err(EngineError::Unwritten(1))));
+        assert!(reply.recv().is_err());
+    }
+
+    #[test]
+    fn a_new_book_is_published_when_it_is_committed() {
+        let running = start();
+        let mut book = Book::default();
+        book.keep_used(7);
+        let change = ChangeBook { changes: Vec::new(), book: Arc::new(book), opening: Vec::new(), by: "test".into() };
+        let reply = running.handle.ask_blocking(Command::ChangeBook(Box::new(change)));
+        assert!(matches!(reply, Ok(Reply::Done(_))), "{reply:?}");
+        assert_eq!(running.registry.book().last_key(), 7);
+    }
+}

@@ -5,8 +5,10 @@ use crate::domain::decision::Fact;
 use crate::domain::world::World;
 
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+pub enum StoreError {
+    #[error("made to fail ({0})")]
+    Planned(&'static str),
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
