@@ -546,7 +546,8 @@ mod tests {
     }
 
     fn start() -> Running {
-        let (metrics, status, journal) = (Arc::new(Metrics::new()), Arc::new(EngineStatus::default()), FakeJournal::default());
+        let (metrics, status, journal) =
+            (Arc::new(Metrics::new()), Arc::new(EngineStatus::default()), FakeJournal::default());
         let (handle, queue) = engine_queue(100, metrics.clone());
         let (world, book) = (World::new(Policy::default()), Arc::new(Book::default()));
         let (writer, reader) = registry(&world, book.clone());

@@ -88,7 +88,9 @@ pub enum AskError {
     #[error("the daemon is stopping")]
     Stopped,
     /// It was taken, and it is not known whether it was done.
-    #[error("the daemon stopped, or lost its storage, before it could say whether this was done; look before you repeat it")]
+    #[error(
+        "the daemon stopped, or lost its storage, before it could say whether this was done; look before you repeat it"
+    )]
     Unknown,
 }
 

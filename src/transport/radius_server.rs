@@ -180,7 +180,14 @@ impl Listener {
         self.metrics.port(self.port)
     }
 
-    fn drop_packet(&self, cause: DropCause, nas: Option<&NasEntry>, source: SocketAddr, why: &dyn std::fmt::Display, now: Timestamp) {
+    fn drop_packet(
+        &self,
+        cause: DropCause,
+        nas: Option<&NasEntry>,
+        source: SocketAddr,
+        why: &dyn std::fmt::Display,
+        now: Timestamp,
+    ) {
         self.counters().drops.increment(cause);
         if let Some(nas) = nas {
             nas.counters.port(self.port).drops.increment(cause);
@@ -245,8 +252,12 @@ impl Receiver {
     /// Nobody sent anything, or an earlier reply could not be delivered; anything else is told of and
     /// waited for, so that a broken socket does not take a whole processor.
     fn not_received(&self, error: &io::Error) {
-        let expected =
-            [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut, io::ErrorKind::Interrupted, io::ErrorKind::ConnectionRefused];
+        let expected = [
+            io::ErrorKind::WouldBlock,
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::Interrupted,
+            io::ErrorKind::ConnectionRefused,
+        ];
         if expected.contains(&error.kind()) {
             return;
         }
@@ -485,7 +496,13 @@ impl Outbox {
             // It is recorded; when the NAS asks again it is told so.
             drop(state);
             let (listener, now) = (taken.listener.clone(), Timestamp::default());
-            return listener.drop_packet(DropCause::QueueFull, Some(taken.pending.nas()), taken.source, &"replies pile up", now);
+            return listener.drop_packet(
+                DropCause::QueueFull,
+                Some(taken.pending.nas()),
+                taken.source,
+                &"replies pile up",
+                now,
+            );
         }
         state.waiting.push((taken, reply));
         let sleeps = std::mem::take(&mut state.sender_waits);
