@@ -1,3 +1,6 @@
-//! The use cases, one a file: what packets and operators can have done, whatever door they came by.
+//! Use cases, one a file: what the outside asks for, in the words of the domain.
 
 pub mod admin;
+pub mod instant;
+pub mod nearest;
+pub mod rates;
