@@ -114,7 +114,7 @@ fn with_id(mut value: Value, id: &str) -> Result<Value, AdminError> {
         return Err(AdminError::BadRequest("the body must be a JSON object".into()));
     };
     match members.insert("id".into(), Value::from(id)) {
-        Some(other) if other != Value::from(id) => {
+        Some(other) if other != id => {
             Err(AdminError::fault("id", "an id is not changed; make a new one and remove the old one"))
         }
         _ => Ok(value),
