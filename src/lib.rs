@@ -2,6 +2,8 @@
 
 pub mod domain;
 
+pub mod wire;
+
 pub mod service;
 
 pub mod transport;
