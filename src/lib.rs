@@ -4,6 +4,10 @@ pub mod domain;
 
 pub mod wire;
 
+pub mod dialect;
+
+pub mod store;
+
 pub mod service;
 
 pub mod transport;

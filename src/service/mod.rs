@@ -1,5 +1,17 @@
 //! Use cases, one a file: what the outside asks for, in the words of the domain.
 
+// The one that decides.
+pub mod engine_queue;
+pub mod registry;
+
+// What NASes ask for.
+pub mod account;
+pub mod authorize;
+pub mod caller;
+pub mod nas_table;
+pub mod packet_log;
+
+// What operators hand in.
 pub mod admin;
 pub mod instant;
 pub mod nearest;
