@@ -7,7 +7,6 @@ use super::spec::{
 };
 use crate::domain::book::Book;
 use crate::domain::carrier::{Carrier, Connection};
-use crate::domain::id::{CarrierKey, PartyKey, TariffKey};
 use crate::domain::money::Money;
 use crate::domain::nas::Nas;
 use crate::domain::number::NumberRule;
@@ -16,6 +15,7 @@ use crate::domain::rating::PriceRule;
 use crate::domain::secret::{Secret, SecretSource};
 use crate::domain::tariff::{Rate, Tariff};
 use crate::service::instant::format_instant;
+use crate::service::names::Names;
 
 /// Most seconds that guard `full` reserves where a setup file does not say.
 pub const GRANT_SECONDS_DEFAULT: u32 = 3_600;
@@ -71,9 +71,9 @@ pub fn rate(rate: &Rate) -> RateSpec {
 pub fn reseller(book: &Book, party: &Party) -> ResellerSpec {
     ResellerSpec {
         id: party.id.to_string(),
-        parent: party.parent.map(|key| party_id(book, key)),
+        parent: party.parent.map(|key| Names::of(book).party(key)),
         name: party.name.to_string(),
-        tariff: tariff_id(book, party.tariff),
+        tariff: Names::of(book).tariff(party.tariff),
         opening_balance: None,
         credit_limit: money(party.credit_limit),
         calls_max: party.calls_max,
@@ -87,9 +87,9 @@ pub fn reseller(book: &Book, party: &Party) -> ResellerSpec {
 pub fn customer(book: &Book, party: &Party) -> CustomerSpec {
     CustomerSpec {
         id: party.id.to_string(),
-        reseller: party.parent.map(|key| party_id(book, key)),
+        reseller: party.parent.map(|key| Names::of(book).party(key)),
         name: party.name.to_string(),
-        tariff: tariff_id(book, party.tariff),
+        tariff: Names::of(book).tariff(party.tariff),
         opening_balance: None,
         credit_limit: money(party.credit_limit),
         calls_max: party.calls_max,
@@ -106,7 +106,7 @@ pub fn account(book: &Book, account: &Account, secrets: Secrets) -> AccountSpec 
     let password = secret(account.password.as_ref(), secrets);
     AccountSpec {
         id: account.id.to_string(),
-        customer: party_id(book, account.customer),
+        customer: Names::of(book).party(account.customer),
         password: password.value,
         password_env: password.env,
         password_file: password.file,
@@ -157,14 +157,18 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
 
 /// A carrier.
 pub fn carrier(book: &Book, carrier: &Carrier) -> CarrierSpec {
-    CarrierSpec { id: carrier.id.to_string(), tariff: tariff_id(book, carrier.tariff), calls_max: carrier.calls_max }
+    CarrierSpec {
+        id: carrier.id.to_string(),
+        tariff: Names::of(book).tariff(carrier.tariff),
+        calls_max: carrier.calls_max,
+    }
 }
 
 /// A connection.
 pub fn connection(book: &Book, connection: &Connection) -> ConnectionSpec {
     ConnectionSpec {
         id: connection.id.to_string(),
-        carrier: carrier_id(book, connection.carrier),
+        carrier: Names::of(book).carrier(connection.carrier),
         addresses: connection.addresses.iter().map(ToString::to_string).collect(),
     }
 }
@@ -188,26 +192,6 @@ pub fn no_credit(no_credit: NoCredit) -> &'static str {
 /// The word for what a NAS sends.
 pub fn sends(stop_only: bool) -> &'static str {
     if stop_only { "stop-only" } else { "start-stop" }
-}
-
-/// A party's id; of one that is gone, its number.
-pub fn party_id(book: &Book, key: PartyKey) -> String {
-    book.party(key).map_or_else(|| gone(key), |party| party.id.to_string())
-}
-
-/// A tariff's id; of one that is gone, its number.
-pub fn tariff_id(book: &Book, key: TariffKey) -> String {
-    book.tariff(key).map_or_else(|| gone(key), |tariff| tariff.id.to_string())
-}
-
-/// A carrier's id; of one that is gone, its number.
-pub fn carrier_id(book: &Book, key: CarrierKey) -> String {
-    book.carrier(key).map_or_else(|| gone(key), |carrier| carrier.id.to_string())
-}
-
-/// What stands in for the id of a thing that is gone: no id has such characters.
-pub fn gone(key: impl std::fmt::Display) -> String {
-    format!("(gone #{key})")
 }
 
 fn money(amount: Money) -> Option<String> {
