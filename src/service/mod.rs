@@ -18,6 +18,7 @@ pub mod names;
 
 // What operators hand in.
 pub mod admin;
+pub mod catalogue;
 pub mod instant;
 pub mod nearest;
 pub mod rates;

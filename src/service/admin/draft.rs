@@ -211,24 +211,39 @@ impl Draft {
         }
     }
 
+    /// Gives a tariff other rates, as a new version.
+    ///
+    /// # Errors
+    /// The tariff is not in the book.
+    pub fn replace_rates(&mut self, tariff: &Tariff, rates: Vec<Rate>, counts: RateCounts) -> Result<(), AdminError> {
+        let name = ThingName { kind: Kind::Tariff.to_string(), id: tariff.id.to_string() };
+        let before = Spec::of(&self.book, Kind::Tariff, &tariff.id, Secrets::Shown);
+        let step = Step::with_table(tariff.clone(), rates, counts);
+        self.take(step, name, before).map_err(|error| AdminError::Refused(error.to_string()))
+    }
+
     fn put(&mut self, path: &str, spec: &Spec) -> Result<(), Vec<Wrong>> {
         let before = Spec::of(&self.book, spec.kind(), spec.id(), Secrets::Shown);
         let step = self.prepare(path, spec, before.is_none())?;
-        self.book.apply(&step.change).map_err(|error| vec![wrong_of(path, &error)])?;
-        // Nothing before this line has left a trace: a wish that must wait is tried again.
+        let name = ThingName { kind: spec.kind().to_string(), id: spec.id().to_owned() };
+        self.take(step, name, before).map_err(|error| vec![wrong_of(path, &error)])
+    }
+
+    /// Makes one change; on an error nothing is left of it, so that it can be tried again.
+    fn take(&mut self, step: Step, name: ThingName, before: Option<Spec>) -> Result<(), BookError> {
+        self.book.apply(&step.change)?;
         if let Some(new) = &step.table {
             self.book.set_rates(new.tariff, Arc::clone(&new.table));
         }
         self.tables.extend(step.table);
         self.opening.extend(step.opening);
         self.outcome.warnings.extend(step.warnings);
-        let name = ThingName { kind: spec.kind().to_string(), id: spec.id().to_owned() };
-        let after = Spec::of(&self.book, spec.kind(), spec.id(), Secrets::Shown);
         let Some(before) = before else {
             self.changes.push(step.change);
             self.outcome.added.push(name);
             return Ok(());
         };
+        let after = Spec::of(&self.book, before.kind(), before.id(), Secrets::Shown);
         let fields = after.map(|after| differences(&before, &after)).unwrap_or_default();
         if fields.is_empty() && step.counts.is_none() {
             self.outcome.unchanged.push(name);
@@ -269,16 +284,13 @@ impl Draft {
     }
 
     /// A tariff whose rates are other than before gets a new version of them.
-    fn with_rates(&self, mut tariff: Tariff, rates: Vec<Rate>) -> Step {
+    fn with_rates(&self, tariff: Tariff, rates: Vec<Rate>) -> Step {
         let before = self.book.rates(tariff.key).map(|table| table.rates()).unwrap_or_default();
         let counts = counts(&rates::diff(before, &rates));
         if counts.added == 0 && counts.changed == 0 && counts.removed == 0 {
             return Step::of(BookChange::PutTariff(tariff));
         }
-        tariff.version = tariff.version.saturating_add(1);
-        let table = Arc::new(RateTable::new(rates));
-        let table = NewTable { tariff: tariff.key, version: tariff.version, table };
-        Step { counts: Some(counts), table: Some(table), ..Step::of(BookChange::PutTariff(tariff)) }
+        Step::with_table(tariff, rates, counts)
     }
 
     fn remove(&mut self, kind: Kind, id: &str) -> Result<(), Vec<Wrong>> {
@@ -311,6 +323,13 @@ impl Draft {
 impl Step {
     fn of(change: BookChange) -> Step {
         Step { change, opening: None, table: None, counts: None, warnings: Vec::new() }
+    }
+
+    /// A tariff's next version of rates.
+    fn with_table(mut tariff: Tariff, rates: Vec<Rate>, counts: RateCounts) -> Step {
+        tariff.version = tariff.version.saturating_add(1);
+        let table = NewTable { tariff: tariff.key, version: tariff.version, table: Arc::new(RateTable::new(rates)) };
+        Step { counts: Some(counts), table: Some(table), ..Step::of(BookChange::PutTariff(tariff)) }
     }
 }
 
