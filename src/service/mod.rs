@@ -1,0 +1,4 @@
+//! Use cases, one a file: what the outside asks for, in the words of the domain.
+
+pub mod instant;
+pub mod nearest;

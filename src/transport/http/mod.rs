@@ -1,0 +1,4 @@
+//! HTTP: monitoring, API and pages.
+
+// What is answered.
+pub mod metrics;

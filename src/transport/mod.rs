@@ -1,0 +1,3 @@
+//! The outside: sockets, pages and commands. What they carry is decided a floor below.
+
+pub mod http;
