@@ -1,0 +1,4 @@
+//! The command line.
+pub mod client;
+pub mod error;
+pub mod table;
