@@ -1,8 +1,8 @@
 //! Configuration: what the daemon is told when it starts, checked, with a default for everything.
 //!
 //! Three sources, the later one wins: the defaults, a TOML file, the environment
-//! (`RINGFENCE_SECTION__KEY`, lists separated by commas). The table [`KEYS`] is the only place that
-//! knows how a key is read, checked and written; [`raw`] knows where each value stands, so that all
+//! (`RINGFENCE_SECTION__KEY`, lists separated by commas). The table `KEYS` is the only place that
+//! knows how a key is read, checked and written; `raw` knows where each value stands, so that all
 //! that is wrong is told at once, each with its line and what to do.
 //!
 //! `config/ringfence.toml` shows every key with its default and the reason for it; a test holds it
