@@ -23,6 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::error::{CliError, Exit};
+use crate::service::admin::spec::Problem;
 
 /// Where all paths begin.
 const API: &str = "/api/v1";
@@ -176,6 +177,11 @@ impl Ask {
     pub fn long(mut self) -> Ask {
         self.seconds = LONG_ANSWER_SECONDS;
         self
+    }
+
+    /// How large the body is.
+    pub fn body_bytes(&self) -> usize {
+        self.body.len()
     }
 
     /// Tells how many bytes of the body are on their way.
@@ -383,43 +389,10 @@ impl Body for Upload {
     }
 }
 
-/// What the daemon says about a request that it does not fulfil (RFC 9457).
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Problem {
-    /// What kind of problem, in a few words.
-    pub title: String,
-    /// What is wrong this time.
-    pub detail: String,
-    /// Each fault of the data.
-    pub errors: Vec<Fault>,
-}
-
-/// One fault of the data that was sent.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default)]
-pub struct Fault {
-    /// What it is about: `customer[3].tariff`, `line 12`.
-    pub path: String,
-    /// What is wrong, and what to do.
-    pub message: String,
-}
-
-impl Problem {
-    /// The problem that a body tells of; where it tells of none, one made of the status.
-    pub fn read(status: StatusCode, body: &[u8]) -> Problem {
-        let problem: Problem = serde_json::from_slice(body).unwrap_or_default();
-        if problem.title.is_empty() && problem.detail.is_empty() && problem.errors.is_empty() {
-            let title = format!("the daemon answered {status}");
-            return Problem { title, ..Problem::default() };
-        }
-        problem
-    }
-
-    /// The line that says it all, without the single faults.
-    pub fn line(&self) -> &str {
-        if self.detail.is_empty() { &self.title } else { &self.detail }
-    }
+/// The problem that a body tells of (RFC 9457); where it tells of none, one made of the status.
+pub fn read_problem(status: StatusCode, body: &[u8]) -> Problem {
+    serde_json::from_slice(body)
+        .unwrap_or_else(|_| Problem { title: format!("the daemon answered {status}"), ..Problem::default() })
 }
 
 /// The exit code that a status of the API stands for.
@@ -434,8 +407,8 @@ pub fn exit_of(status: StatusCode) -> Exit {
 
 /// The error that a refused request ends with.
 pub fn refusal(status: StatusCode, body: &[u8]) -> CliError {
-    let problem = Problem::read(status, body);
-    let mut lines = vec![shown(problem.line())];
+    let problem = read_problem(status, body);
+    let mut lines = vec![shown(if problem.detail.is_empty() { &problem.title } else { &problem.detail })];
     lines.extend(problem.errors.iter().map(|fault| match fault.path.as_str() {
         "" => format!("  {}", shown(&fault.message)),
         path => format!("  {}: {}", shown(path), shown(&fault.message)),

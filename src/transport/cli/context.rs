@@ -85,17 +85,14 @@ impl Context<'_> {
         let _ = writeln!(self.notes, "{line}");
     }
 
-    /// Asks before something that cannot be undone; `yes` was said on the command line. Without a
-    /// person to ask, it has to be.
+    /// Asks a person before something that cannot be undone, unless `yes` was said on the command
+    /// line. A script has nobody to ask: what it says, it means.
     ///
     /// # Errors
-    /// The answer was no, or nobody can be asked.
+    /// The answer was no.
     pub fn confirm(&mut self, question: &str, yes: bool) -> Result<(), CliError> {
-        if yes {
+        if yes || !self.can_ask {
             return Ok(());
-        }
-        if !self.can_ask {
-            return Err(CliError::usage(format!("{question} Nobody can be asked here: say --yes")));
         }
         let _ = write!(self.notes, "{question} [y/N] ");
         let _ = self.notes.flush();

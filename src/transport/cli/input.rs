@@ -52,7 +52,7 @@ pub fn amount_or_none(text: &str) -> Result<OrNone<String>, String> {
 /// A text such as an id, or `none`.
 ///
 /// # Errors
-/// Never: clap's form.
+/// None; a parser of clap's has this form.
 pub fn text_or_none(text: &str) -> Result<OrNone<String>, String> {
     Ok(if text == NONE { OrNone::None } else { OrNone::Value(text.to_owned()) })
 }
@@ -143,7 +143,17 @@ impl Members {
 
     /// A new thing: what is to be absent, is.
     pub fn new_thing(self) -> Value {
-        Value::Object(self.0.into_iter().filter(|(_, value)| !value.is_null()).collect())
+        without_nulls(Value::Object(self.0))
+    }
+}
+
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let there = members.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(there.map(|(name, value)| (name, without_nulls(value))).collect())
+        }
+        other => other,
     }
 }
 
