@@ -219,6 +219,12 @@ impl Label for usize {
     }
 }
 
+impl Label for crate::domain::decision::RejectReason {
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// Why a packet was dropped without a reply; in the order in which it is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropCause {

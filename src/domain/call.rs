@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::id::{AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, NasKey, PartyKey};
+use super::limit::Entity;
 use super::money::Money;
 use super::nas::NasAbilities;
 use super::rating::{Pricing, shorter};
@@ -166,6 +167,11 @@ impl Payer {
         self.pricing.map_or(Money::ZERO, |pricing| pricing.price(seconds))
     }
 
+    /// Held for the call, or charged for it already.
+    pub fn covered(&self) -> Money {
+        self.reserved.plus(self.charged)
+    }
+
     /// How long so much money lasts. Money below zero is no money: what costs nothing always lasts.
     pub fn affordable_seconds(&self, money: Money) -> Option<u64> {
         self.pricing.and_then(|pricing| pricing.affordable_seconds(money.or_zero()))
@@ -179,6 +185,8 @@ pub struct Reservation {
     pub number: u32,
     /// The seconds from the answer that it pays for.
     pub seconds: u64,
+    /// No more could be held when it was last tried.
+    pub is_last: bool,
 }
 
 /// Which part of a call a leg is (h323-call-origin).
@@ -422,15 +430,28 @@ impl Call {
         self.connected_at.map_or(0, |connected| now.seconds_since_rounded_up(connected))
     }
 
-    /// Held for the call, summed over the payers (of one currency or not: only for display where
-    /// the chain has one).
+    /// Held for the call at one payer.
     pub fn reserved_by(&self, party: PartyKey) -> Money {
         self.payers.iter().filter(|payer| payer.party == party).map(|payer| payer.reserved).sum()
     }
 
-    /// The seconds that what is held pays for; `None`: without limit.
-    pub fn seconds_paid_by_reservation(&self) -> Option<u64> {
-        self.payers.iter().fold(None, |least, payer| shorter(least, payer.affordable_seconds(payer.reserved)))
+    /// The seconds that what is held, with what a revived call was charged before, pays for;
+    /// `None`: without limit.
+    pub fn seconds_covered(&self) -> Option<u64> {
+        self.payers.iter().fold(None, |least, payer| shorter(least, payer.affordable_seconds(payer.covered())))
+    }
+
+    /// Whom and what it takes a slot of.
+    pub fn entities(&self) -> impl Iterator<Item = Entity> {
+        let account = self.account.map(Entity::Account);
+        let parties = self.payers.iter().map(|payer| Entity::Party(payer.party));
+        let carrier = self.carrier.map(Entity::Carrier);
+        account.into_iter().chain(parties).chain([Entity::Nas(self.nas)]).chain(carrier)
+    }
+
+    /// Whether everyone who pays for it has a rate, and there is someone.
+    pub fn is_chargeable(&self) -> bool {
+        !self.payers.is_empty() && self.payers.iter().all(|payer| payer.pricing.is_some())
     }
 
     /// The leg that a packet tells of.

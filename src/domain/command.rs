@@ -36,6 +36,8 @@ pub enum Command {
         /// Who asked.
         by: Box<str>,
     },
+    /// An operator asks what a call would cost and whether it would be let through. Nothing changes.
+    Quote(Box<Quote>),
     /// An operator has a call ended at the NAS.
     DisconnectCall {
         /// The call.
@@ -168,6 +170,19 @@ pub struct ChangeBook {
     pub opening: Vec<(PartyKey, Money)>,
     /// Who asked.
     pub by: Box<str>,
+}
+
+/// A call that an operator asks about.
+#[derive(Clone, Debug)]
+pub struct Quote {
+    /// Who would call.
+    pub account: AccountKey,
+    /// Through which NAS; its rules for numbers, guard and limits are left out where it is not said.
+    pub nas: Option<NasKey>,
+    /// The number as dialled.
+    pub called: Box<str>,
+    /// For how long.
+    pub seconds: u64,
 }
 
 /// An operator's movement of money.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::book::BookChange;
-use super::call::{Call, CallState, DisconnectReason, Ending, Flags, Leg, LegKey};
+use super::call::{Call, CallState, DisconnectReason, Ending, Flags, Leg};
 use super::cdr::{Cdr, Entry};
 use super::id::{AccountKey, CallId, CarrierKey, ConfId, ConnectionKey, EntryId, NasKey, PartyKey};
 use super::ledger::Settlement;
@@ -217,6 +217,34 @@ pub enum Done {
     Removed,
     /// The NAS is being asked to end the call.
     Disconnecting,
+    /// What a call would cost and whether it would be let through.
+    Quoted(Box<Quoted>),
+}
+
+/// What a call would cost, by the very rules that would decide about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted {
+    /// The number in E.164.
+    pub called: Box<str>,
+    /// Why it would be refused, if it would.
+    pub rejected: Option<Rejected>,
+    /// The longest that the call could be, seconds; 0 where it would be refused.
+    pub affordable: u64,
+    /// What each payer would pay and have reserved at first, the customer first.
+    pub payers: Vec<QuotedPayer>,
+}
+
+/// What one payer would pay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotedPayer {
+    /// The rate that would apply, and the price of the seconds that were asked about.
+    pub charge: super::cdr::Charge,
+    /// Seconds that would be charged.
+    pub billed_seconds: u64,
+    /// What the first chunk would reserve.
+    pub first_chunk: Money,
+    /// Available now.
+    pub available: Money,
 }
 
 /// To an operator: why something is not done.
@@ -244,6 +272,9 @@ pub enum Refusal {
         /// How much.
         balance: Money,
     },
+    /// No such account.
+    #[error("no such account")]
+    NoSuchAccount,
     /// The amount is not one that can be posted.
     #[error("{0}")]
     BadAmount(&'static str),
@@ -314,16 +345,8 @@ pub enum Event {
         /// What.
         flags: Flags,
     },
-    /// What was held for a call was let go before it was answered; its slots too.
-    Expired {
-        /// The call.
-        call: CallId,
-    },
-    /// A call took its slots again.
-    SlotsTaken {
-        /// The call.
-        call: CallId,
-    },
+    /// No more could be reserved for a call: what is held is the last of it, unless money comes.
+    ExtensionRefused(ReservedMoney),
     /// We decided to have a call ended by its NAS.
     DisconnectAsked {
         /// The call.
@@ -391,7 +414,7 @@ impl Event {
     pub fn call(&self) -> Option<CallId> {
         match self {
             Event::CallOpened(call) | Event::Recalled(call) => Some(call.id),
-            Event::Reserved(money) | Event::Extended(money) => Some(money.call),
+            Event::Reserved(money) | Event::Extended(money) | Event::ExtensionRefused(money) => Some(money.call),
             Event::Told { call, .. }
             | Event::StateChanged { call, .. }
             | Event::Connected { call, .. }
@@ -399,8 +422,6 @@ impl Event {
             | Event::SeenUp { call, .. }
             | Event::Repriced { call, .. }
             | Event::Flagged { call, .. }
-            | Event::Expired { call }
-            | Event::SlotsTaken { call }
             | Event::DisconnectAsked { call, .. }
             | Event::Revived { call }
             | Event::PacketSeen { call, .. } => Some(*call),
@@ -482,8 +503,6 @@ pub struct Corrected {
     pub call: CallId,
     /// Seconds that are now charged in all.
     pub seconds: u64,
-    /// The leg that told.
-    pub leg: Option<LegKey>,
     /// The entries that it made.
     pub entries: Vec<Entry>,
     /// Its record.

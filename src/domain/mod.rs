@@ -27,6 +27,20 @@ pub mod cdr;
 pub mod call;
 pub mod command;
 pub mod decision;
+pub mod invariant;
 pub mod ledger;
 pub mod limit;
 pub mod policy;
+
+// What is, and what follows.
+pub mod deadline;
+pub mod engine;
+pub mod world;
+
+mod accounting;
+mod authorize;
+mod draft;
+mod due;
+mod operate;
+mod reserve;
+mod settle;

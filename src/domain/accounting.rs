@@ -1,0 +1,518 @@
+//! Accounting-Request: what a NAS tells of a leg, and what follows for its call.
+//!
+//! Packets come late, doubled, in any order, or not at all. Every packet is recorded and answered;
+//! what it means is decided by what is known already.
+
+use super::authorize::{self, Callers, blank_call, e164_or_as_sent, new_call};
+use super::book::Book;
+use super::call::{Call, CallState, DisconnectReason, EndReason, Flags, Leg, LegEnd, LegKey, LegOrigin};
+use super::command::{Accounting, AccountingKind};
+use super::decision::{Alarm, Decision, Effect, Event, Identified, Reply};
+use super::draft::Draft;
+use super::number::normalise;
+use super::rating::PriceRule;
+use super::reserve;
+use super::settle::{self, Closing};
+use super::time::Timestamp;
+use super::world::World;
+
+/// Largest Acct-Delay-Time that is one: some clients put a date there.
+const DELAY_SECONDS_MAX: u32 = 3_600;
+/// How far a session time may be above what our own clock says.
+const SESSION_SLACK_SECONDS: u64 = 60;
+/// The length of call at which two rates are compared when the dearer one is to be charged.
+const COMPARED_SECONDS: u64 = 60;
+
+pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Accounting) -> Decision {
+    let packet = Told { at: event_time(told, now), now, told };
+    let found = world.find_call(told.nas, &told.identity, Some(packet.at)).or_else(|| nameless(world, book, told));
+    let known = found.cloned().or_else(|| told.recalled.as_deref().cloned());
+    let mut draft = match known.filter(|call| !packet.begins_another_call_than(call)) {
+        Some(call) => {
+            let mut draft = Draft::new(world, book, now, call);
+            if world.call(draft.call.id).is_none() {
+                draft.events.push(Event::Recalled(Box::new(draft.call.clone())));
+            }
+            draft
+        }
+        None => open_unannounced(world, book, &packet),
+    };
+    if draft.call.is_alive() {
+        tell_alive(&mut draft, &packet);
+    } else {
+        tell_over(&mut draft, &packet);
+    }
+    let (events, effects, _) = draft.finish();
+    Decision { reply: Reply::Recorded, events, effects }
+}
+
+/// A packet, with the instant that it tells of.
+struct Told<'a> {
+    /// When what it tells of happened.
+    at: Timestamp,
+    now: Timestamp,
+    told: &'a Accounting,
+}
+
+/// When what a packet tells of happened: by its Event-Timestamp, else by its arrival less a sane
+/// Acct-Delay-Time; never both, because a client that fails over counts the delay up and keeps the
+/// Event-Timestamp. Never later than now.
+fn event_time(told: &Accounting, now: Timestamp) -> Timestamp {
+    let delay = told.delay_seconds.filter(|delay| *delay <= DELAY_SECONDS_MAX).unwrap_or(0);
+    told.event_at.unwrap_or(now.minus_seconds(u64::from(delay))).min(now)
+}
+
+/// The call that was granted without a name, when its NAS names it now.
+fn nameless<'a>(world: &'a World, book: &Book, told: &Accounting) -> Option<&'a Call> {
+    let account = book.account(told.account?)?;
+    let callers = Callers { account, chain: book.payer_chain(account.customer), nas: book.nas(told.nas) };
+    let called = normalise(told.called.as_deref()?, callers.number_rules())?;
+    world.find_nameless_call(told.nas, account.key, &called)
+}
+
+impl Told<'_> {
+    fn leg_key(&self) -> LegKey {
+        LegKey {
+            nas: self.told.nas,
+            session_id: self.told.identity.session_id.clone(),
+            origin: self.told.origin,
+            remote_address: self.told.remote_address,
+            setup_at: self.told.setup_at,
+        }
+    }
+
+    fn ends_leg(&self) -> bool {
+        matches!(self.told.kind, AccountingKind::Stop | AccountingKind::Failed)
+    }
+
+    /// When the leg that it tells of began, where the packet itself says so.
+    fn own_start(&self) -> Option<Timestamp> {
+        let told = self.told;
+        let by_seconds = || {
+            let seconds = told.session_seconds.filter(|_| told.kind != AccountingKind::Start)?;
+            Some(told.event_at?.min(self.now).minus_seconds(seconds))
+        };
+        let by_event = || told.event_at.filter(|_| told.kind == AccountingKind::Start);
+        told.connected_at.or(told.setup_at).or_else(by_seconds).or_else(by_event).filter(|start| *start <= self.now)
+    }
+
+    /// Names are used again, after a reboot or by a caller who likes his Call-ID. What began after
+    /// a call was over is another call, unless this one may just have been closed too early.
+    fn begins_another_call_than(&self, call: &Call) -> bool {
+        let Some(ending) = call.ending else { return false };
+        if self.told.identity.class == Some(call.id) || call.leg(&self.leg_key()).is_some_and(|leg| leg.ended.is_some())
+        {
+            return false;
+        }
+        if ending.reason == EndReason::SetupExpired && self.may_revive(call) {
+            return false;
+        }
+        self.own_start().is_some_and(|start| start > ending.at)
+    }
+
+    /// Whether a call that was closed without word from its NAS may turn out to be up.
+    fn may_revive(&self, call: &Call) -> bool {
+        let Some(ending) = call.ending else { return false };
+        let unproven = ending.estimated || ending.reason == EndReason::SetupExpired;
+        let proven_down = matches!(ending.reason, EndReason::NasRestarted | EndReason::UnknownToNas);
+        unproven && !proven_down && !ending.corrected && self.at > ending.at
+    }
+
+    /// When the leg was answered: the NAS's own word, else the event's time; believed only between
+    /// what may have come before it and now.
+    fn connect_time(&self, call: &Call, call_seconds_max: u64) -> (Timestamp, Flags) {
+        let earliest =
+            if call.authorized { call.opened_at.floor_second() } else { self.now.minus_seconds(call_seconds_max) };
+        let claimed = self.told.connected_at.unwrap_or(match self.told.kind {
+            AccountingKind::Interim => {
+                self.at.minus_seconds(self.believable_session_seconds(call, call_seconds_max).unwrap_or(0))
+            }
+            _ => self.told.event_at.unwrap_or(self.at),
+        });
+        if earliest <= claimed && claimed <= self.now {
+            (claimed, Flags::none())
+        } else {
+            (self.now, Flags::TIME_DOUBTED)
+        }
+    }
+
+    fn believable_session_seconds(&self, call: &Call, call_seconds_max: u64) -> Option<u64> {
+        let bound = self.seconds_bound(call, call_seconds_max);
+        self.told.session_seconds.filter(|seconds| *seconds <= bound)
+    }
+
+    fn seconds_bound(&self, call: &Call, call_seconds_max: u64) -> u64 {
+        let began = call.connected_at.unwrap_or(call.opened_at);
+        let own_clock = self.now.seconds_since_rounded_up(began);
+        call_seconds_max.max(own_clock).saturating_add(SESSION_SLACK_SECONDS)
+    }
+
+    /// How long the leg was answered, by the first word that can be believed.
+    fn duration(&self, call: &Call, leg: Option<&Leg>, call_seconds_max: u64) -> (u64, Flags) {
+        if self.told.kind == AccountingKind::Failed {
+            return (0, Flags::none());
+        }
+        let bound = self.seconds_bound(call, call_seconds_max);
+        let doubted = |given: bool| if given { Flags::DURATION_DOUBTED } else { Flags::none() };
+        if let Some(seconds) = self.believable_session_seconds(call, call_seconds_max) {
+            return (seconds, Flags::none());
+        }
+        let connected = self.told.connected_at.or(leg.and_then(|leg| leg.connected_at));
+        if let (Some(connected), Some(disconnected)) = (connected, self.told.disconnected_at) {
+            let seconds = disconnected.seconds_since(connected);
+            if seconds <= bound && disconnected >= connected {
+                return (seconds, doubted(self.told.session_seconds.is_some()));
+            }
+        }
+        match leg.and_then(|leg| leg.started_at) {
+            Some(started) => (self.at.seconds_since(started), doubted(self.told.session_seconds.is_some())),
+            None => (0, Flags::DURATION_DOUBTED),
+        }
+    }
+}
+
+/// A call that nobody asked about: its NAS only accounts, or let it through. A Stop alone takes no
+/// slot and no reservation; it is charged as it was.
+fn open_unannounced<'a>(world: &'a World, book: &'a Book, packet: &Told<'_>) -> Draft<'a> {
+    let told = packet.told;
+    let account = told.account.and_then(|key| book.account(key));
+    let id = world.next_call_id();
+    let nas = book.nas(told.nas);
+    let mut call = match account {
+        Some(account) => {
+            let callers = Callers { account, chain: book.payer_chain(account.customer), nas };
+            let mut call = new_call(id, told.nas, &callers, &told.identity, packet.now);
+            call.caller = e164_or_as_sent(told.caller.as_deref(), &callers);
+            call.called = e164_or_as_sent(told.called.as_deref(), &callers);
+            call
+        }
+        None => {
+            let abilities = nas.map_or(authorize::UNKNOWN_NAS, |nas| nas.abilities());
+            let mut call = blank_call(id, told.nas, abilities, None, &told.identity, packet.now);
+            let as_sent = |number: &Option<Box<str>>| {
+                number.as_deref().unwrap_or("").chars().take(128).collect::<String>().into()
+            };
+            call.caller = as_sent(&told.caller);
+            call.called = as_sent(&told.called);
+            call
+        }
+    };
+    if let Some(user_name) = &told.user_name {
+        call.user_name.clone_from(user_name);
+    }
+    if let Some(account) = account {
+        let (connected, _) = packet.connect_time(&call, world.policy().call_seconds_max);
+        let chain = book.payer_chain(account.customer);
+        call.payers = chain.into_iter().map(|party| authorize::payer(book, party, &call.called, connected)).collect();
+    }
+    call.flags = Flags::NOT_AUTHORIZED;
+    if !call.is_chargeable() {
+        call.flags = call.flags.with(Flags::NOT_CHARGEABLE);
+    }
+    call.holds_slots = !packet.ends_leg() || told.origin == LegOrigin::Originate;
+    if call.holds_slots && authorize::check_calls_limit(world, book, &call).is_err() {
+        call.flags = call.flags.with(Flags::ABOVE_LIMIT);
+    }
+    let mut draft = Draft::new(world, book, packet.now, call);
+    draft.events.push(Event::CallOpened(Box::new(draft.call.clone())));
+    if !draft.call.is_chargeable() {
+        draft.effects.push(Effect::Alarm(Alarm::NotChargeable { call: id, nas: told.nas }));
+    }
+    draft
+}
+
+fn tell_alive(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let first_of_its_kind = is_first_of_its_kind(&draft.call, packet);
+    identify(draft, packet);
+    reprice(draft, packet);
+    if first_of_its_kind {
+        record_packet(draft, packet);
+    }
+    match packet.told.kind {
+        AccountingKind::Start => start(draft, packet),
+        AccountingKind::Interim => interim(draft, packet),
+        AccountingKind::Stop | AccountingKind::Failed => stop(draft, packet),
+    }
+}
+
+fn start(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let key = packet.leg_key();
+    if draft.call.leg(&key).is_some_and(|leg| leg.started_at.is_some() || leg.ended.is_some()) {
+        return;
+    }
+    let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
+    see_leg(draft, packet, Some(connected), None);
+    flag(draft, flags);
+    confirm(draft, packet, connected);
+}
+
+fn interim(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let call = draft.call.id;
+    if packet.told.rings && draft.call.connected_at.is_none() {
+        if draft.call.state.may_become(CallState::Early) && draft.call.state == CallState::Trying {
+            draft.record(Event::StateChanged { call, state: CallState::Early });
+        }
+        return;
+    }
+    if draft.call.leg(&packet.leg_key()).is_some_and(|leg| leg.ended.is_some()) {
+        return;
+    }
+    if draft.call.leg(&packet.leg_key()).is_none() {
+        let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
+        see_leg(draft, packet, Some(connected), None);
+        flag(draft, flags);
+        confirm(draft, packet, connected);
+    }
+    draft.record(Event::SeenUp { call, at: packet.at, interim: packet.told.may_be_periodic });
+}
+
+/// A call is up. One that was not asked for is reserved for now, and what would have been a
+/// rejection is a disconnect at once.
+fn confirm(draft: &mut Draft<'_>, packet: &Told<'_>, connected: Timestamp) {
+    let call = draft.call.id;
+    let is_first_answer_leg = packet.told.origin == LegOrigin::Answer
+        && draft.call.legs.iter().filter(|leg| leg.key.origin == LegOrigin::Answer).count() == 1;
+    if draft.call.connected_at.is_none() || is_first_answer_leg {
+        draft.record(Event::Connected { call, at: connected });
+    }
+    draft.record(Event::SeenUp { call, at: connected, interim: false });
+    if draft.call.state.may_become(CallState::Confirmed) {
+        draft.record(Event::StateChanged { call, state: CallState::Confirmed });
+    }
+    if draft.call.reservation.is_none() && draft.call.state == CallState::Confirmed {
+        reserve_while_up(draft);
+    }
+}
+
+fn reserve_while_up(draft: &mut Draft<'_>) {
+    let objection = objection(draft);
+    let so_far = draft.call.seconds_so_far(draft.now);
+    let ask = reserve::ask(draft.world, &draft.call, so_far);
+    if draft.call.is_chargeable()
+        && let Ok(plan) = reserve::plan(draft.world, draft.book, &draft.call, so_far, ask)
+    {
+        let reserved = plan.into_event(&draft.call);
+        draft.record(Event::Reserved(reserved));
+    }
+    if objection || draft.call.reservation.is_none() {
+        disconnect(draft, DisconnectReason::NotAuthorized);
+    }
+}
+
+/// Whether an authorization would have refused the call.
+fn objection(draft: &Draft<'_>) -> bool {
+    let call = &draft.call;
+    let Some(account) = call.account.and_then(|key| draft.book.account(key)) else { return true };
+    let callers = Callers { account, chain: draft.book.payer_chain(account.customer), nas: draft.book.nas(call.nas) };
+    authorize::check_blocked(&callers).is_err()
+        || authorize::priced(draft.book, &callers, &call.called, call.opened_at).is_err()
+        || call.flags.contains(Flags::ABOVE_LIMIT)
+}
+
+pub(super) fn disconnect(draft: &mut Draft<'_>, why: DisconnectReason) {
+    let call = draft.call.id;
+    draft.record(Event::DisconnectAsked { call, why, by: None });
+    draft.effects.push(Effect::Disconnect { call, why });
+}
+
+fn stop(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let key = packet.leg_key();
+    let leg = draft.call.leg(&key).cloned();
+    if leg.as_ref().is_some_and(|leg| leg.ended.is_some()) {
+        return;
+    }
+    let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
+    flag(draft, flags);
+    let end = LegEnd { at: packet.at, seconds, cause: packet.told.cause };
+    see_leg(draft, packet, None, Some(end));
+    let others_up = draft.call.legs.iter().any(|leg| leg.key.origin == LegOrigin::Answer && leg.ended.is_none());
+    if packet.told.origin == LegOrigin::Originate || others_up {
+        return;
+    }
+    settle::close(draft, closing_by(packet, seconds, end));
+}
+
+fn closing_by(packet: &Told<'_>, seconds: u64, end: LegEnd) -> Closing {
+    let reason = if seconds == 0 { EndReason::NotAnswered } else { EndReason::Stopped };
+    Closing {
+        reason,
+        seconds,
+        estimated: false,
+        by_originate_leg: packet.told.origin == LegOrigin::Originate,
+        ended_at: end.at,
+        cause: end.cause,
+    }
+}
+
+/// A packet for a call that is over: a late Stop corrects what was only estimated, once; a sign of
+/// life after it revives the call; anything else changes nothing.
+fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let Some(ending) = draft.call.ending else { return };
+    if !packet.ends_leg() {
+        if packet.may_revive(&draft.call) && !packet.told.rings {
+            revive(draft, packet);
+        }
+        return;
+    }
+    let answer = packet.told.origin == LegOrigin::Answer;
+    let unproven = ending.estimated || ending.reason == EndReason::SetupExpired;
+    let better = (unproven && (answer || !draft.call.has_answer_leg())) || (ending.by_originate_leg && answer);
+    let leg = draft.call.leg(&packet.leg_key()).cloned();
+    if ending.corrected || !better {
+        see_late_originate_leg(draft, packet, leg.as_ref());
+        return;
+    }
+    let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
+    if flags.contains(Flags::DURATION_DOUBTED) && seconds < ending.seconds {
+        return;
+    }
+    let end = LegEnd { at: packet.at, seconds, cause: packet.told.cause };
+    see_leg(draft, packet, None, Some(end));
+    record_packet(draft, packet);
+    settle::correct(draft, closing_by(packet, seconds, end));
+}
+
+/// The other side of a call often ends a moment after it: that is kept, and changes nothing.
+fn see_late_originate_leg(draft: &mut Draft<'_>, packet: &Told<'_>, leg: Option<&Leg>) {
+    if packet.told.origin == LegOrigin::Originate && leg.is_none_or(|leg| leg.ended.is_none()) {
+        let (seconds, _) = packet.duration(&draft.call, leg, draft.world.policy().call_seconds_max);
+        identify(draft, packet);
+        see_leg(draft, packet, None, Some(LegEnd { at: packet.at, seconds, cause: packet.told.cause }));
+    }
+}
+
+fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let call = draft.call.id;
+    let above = authorize::check_calls_limit(draft.world, draft.book, &draft.call).is_err();
+    draft.record(Event::Revived { call });
+    if above {
+        flag(draft, Flags::ABOVE_LIMIT);
+    }
+    record_packet(draft, packet);
+    if draft.call.connected_at.is_none() || draft.call.leg(&packet.leg_key()).is_none() {
+        let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
+        see_leg(draft, packet, Some(connected), None);
+        flag(draft, flags);
+        if draft.call.connected_at.is_none() {
+            draft.record(Event::Connected { call, at: connected });
+        }
+    }
+    draft.record(Event::SeenUp { call, at: packet.at, interim: false });
+    if draft.call.state.may_become(CallState::Confirmed) {
+        draft.record(Event::StateChanged { call, state: CallState::Confirmed });
+    }
+    let so_far = draft.call.seconds_so_far(draft.now);
+    let ask = reserve::ask(draft.world, &draft.call, so_far);
+    match reserve::plan(draft.world, draft.book, &draft.call, so_far, ask) {
+        Ok(plan) if draft.call.is_chargeable() => {
+            let reserved = plan.into_event(&draft.call);
+            draft.record(Event::Reserved(reserved));
+        }
+        _ => disconnect(draft, DisconnectReason::CreditEnds),
+    }
+}
+
+fn see_leg(draft: &mut Draft<'_>, packet: &Told<'_>, connected: Option<Timestamp>, ended: Option<LegEnd>) {
+    let key = packet.leg_key();
+    let known = draft.call.leg(&key);
+    let started_at = match packet.told.kind {
+        AccountingKind::Start => Some(packet.at),
+        AccountingKind::Interim => connected,
+        AccountingKind::Stop | AccountingKind::Failed => None,
+    };
+    let leg = Leg {
+        key: known.map_or(key, |leg| leg.key.clone()),
+        connected_at: connected.or(known.and_then(|leg| leg.connected_at)),
+        started_at: known.and_then(|leg| leg.started_at).or(started_at),
+        ended,
+        connection: packet.told.connection.or(known.and_then(|leg| leg.connection)),
+    };
+    let call = draft.call.id;
+    draft.record(Event::LegSeen { call, leg });
+}
+
+/// What the packet adds to what is known of the call: its name, and the trunk of its other side.
+fn identify(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let (call, identity) = (&draft.call, &packet.told.identity);
+    let own = packet.told.nas == call.nas;
+    let key = identity.key.clone().filter(|_| own && call.key.is_none());
+    let conf_id = identity.conf_id.filter(|_| call.conf_id.is_none());
+    let is_answer = packet.told.origin == LegOrigin::Answer;
+    let session_id = identity.session_id.clone();
+    let is_new_session = own && call.session_id.is_empty() && !session_id.is_empty();
+    let better_handle = own && is_answer && call.legs.is_empty() && !identity.identification.is_empty();
+    let connection = packet.told.connection.filter(|connection| call.connection != Some(*connection) && !is_answer);
+    if key.is_none() && conf_id.is_none() && !is_new_session && !better_handle && connection.is_none() {
+        return;
+    }
+    let identified = Identified {
+        call: call.id,
+        key,
+        conf_id,
+        session_id: if is_new_session { session_id } else { Box::default() },
+        identification: if better_handle { identity.identification.clone() } else { Box::default() },
+        carrier: connection.and_then(|key| draft.book.connection(key)).map(|connection| connection.carrier),
+        connection,
+    };
+    draft.record(Event::Identified(Box::new(identified)));
+}
+
+/// Where accounting tells of another account or number than was authorized, the dearer is charged.
+fn reprice(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    let call = &draft.call;
+    if !call.authorized || packet.told.origin == LegOrigin::Originate || call.flags.contains(Flags::MISMATCH) {
+        return;
+    }
+    let Some(account) = call.account.and_then(|key| draft.book.account(key)) else { return };
+    let callers = Callers { account, chain: draft.book.payer_chain(account.customer), nas: draft.book.nas(call.nas) };
+    let told_account = packet.told.account.filter(|key| *key != account.key).and_then(|key| draft.book.account(key));
+    let told_number = packet.told.called.as_deref().and_then(|number| normalise(number, callers.number_rules()));
+    let other_number = told_number.filter(|number| *number != call.called);
+    if told_account.is_none() && other_number.is_none() {
+        return;
+    }
+    let number = other_number.as_deref().unwrap_or(&call.called);
+    let rate = |party| {
+        let party = draft.book.party(party)?;
+        let rate = draft.book.rates(party.tariff)?.rate_for(number, call.opened_at)?;
+        Some((rate.price, party.currency))
+    };
+    let mut told: Vec<Option<PriceRule>> =
+        call.payers.iter().map(|payer| rate(payer.party).map(|(price, _)| price)).collect();
+    let customer_currency =
+        call.payers.first().and_then(|payer| draft.book.party(payer.party)).map(|party| party.currency);
+    let by_other = told_account
+        .and_then(|account| rate(account.customer))
+        .filter(|(_, currency)| Some(*currency) == customer_currency)
+        .map(|(price, _)| price);
+    if let (Some(first), Some(other)) = (told.first_mut(), by_other) {
+        let dearer =
+            first.filter(|own| own.price_rounded_up(COMPARED_SECONDS) >= other.price_rounded_up(COMPARED_SECONDS));
+        *first = dearer.or(Some(other));
+    }
+    let call = call.id;
+    draft.record(Event::Repriced { call, told });
+    flag(draft, Flags::MISMATCH);
+}
+
+fn flag(draft: &mut Draft<'_>, flags: Flags) {
+    if !draft.call.flags.contains(flags) {
+        let call = draft.call.id;
+        draft.record(Event::Flagged { call, flags });
+    }
+}
+
+fn is_first_of_its_kind(call: &Call, packet: &Told<'_>) -> bool {
+    match packet.told.kind {
+        AccountingKind::Start => call.legs.is_empty(),
+        AccountingKind::Interim => call.interim_at.is_none(),
+        AccountingKind::Stop | AccountingKind::Failed => call.legs.iter().all(|leg| leg.ended.is_none()),
+    }
+}
+
+fn record_packet(draft: &mut Draft<'_>, packet: &Told<'_>) {
+    if let Some(raw) = &packet.told.packet {
+        let call = draft.call.id;
+        draft.record(Event::PacketSeen { call, packet: raw.0.as_ref().into() });
+    }
+}

@@ -1,0 +1,115 @@
+//! When something must happen to a call though no packet comes, and what.
+
+use super::call::{Call, CallState};
+use super::nas::{Guard, Interims};
+use super::policy::Policy;
+use super::time::Timestamp;
+
+/// What is due for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// What is reserved ends soon: reserve the next chunk.
+    NextChunk,
+    /// The last that could be reserved ends: have the call ended.
+    CreditEnds,
+    /// No leg of the caller's side came: charge by the longest of the other side.
+    LegWaitOver,
+    /// Nobody told of an answer in time.
+    SetupOver,
+    /// Periodic interims stayed away.
+    InterimsMissed,
+    /// The grant is long over.
+    GrantOverdue,
+    /// It ended long ago.
+    Forget,
+}
+
+/// The earliest thing that is due for a call, and when.
+pub fn next_due(call: &Call, policy: &Policy) -> Option<(Timestamp, Due)> {
+    match call.state {
+        CallState::Terminated => {
+            call.ending.map(|ending| (ending.at.plus_seconds(policy.ended_kept_seconds), Due::Forget))
+        }
+        CallState::Trying | CallState::Early => {
+            Some(earlier_of(leg_wait(call, policy), Some(setup_over(call, policy)))?)
+        }
+        CallState::Confirmed | CallState::Disconnecting => {
+            let Some(connected) = call.connected_at else { return Some(setup_over(call, policy)) };
+            let waits = [
+                chunk(call, connected, policy),
+                leg_wait(call, policy),
+                interims_missed(call, policy),
+                Some(grant_overdue(call, connected, policy)),
+            ];
+            waits.into_iter().fold(None, earlier_of)
+        }
+    }
+}
+
+type At = Option<(Timestamp, Due)>;
+
+fn earlier_of(a: At, b: At) -> At {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// A NAS that sends nothing but Stops may be in the call for as long as it was granted.
+fn setup_over(call: &Call, policy: &Policy) -> (Timestamp, Due) {
+    let in_call = if call.abilities.stop_only { call.told_seconds.unwrap_or(0) } else { 0 };
+    let waited = policy.setup_seconds_max.saturating_add(in_call);
+    (call.opened_at.plus_seconds(waited), Due::SetupOver)
+}
+
+/// Whether more is reserved for a call while it is up without being asked for. Guard `full` has
+/// reserved all that the NAS was told, and a NAS that is prolonged by asking again asks; but where
+/// the NAS was told nothing, somebody else must end the call.
+fn is_extended(call: &Call) -> bool {
+    let by_itself = match call.abilities.guard {
+        Guard::Chunk => true,
+        Guard::Extend => call.abilities.has_disconnect_address,
+        Guard::Full => false,
+    };
+    by_itself || call.told_seconds.is_none()
+}
+
+fn chunk(call: &Call, connected: Timestamp, policy: &Policy) -> At {
+    let reservation = call.reservation?;
+    if call.state != CallState::Confirmed || !is_extended(call) {
+        return None;
+    }
+    let (ahead, due) = if reservation.is_last {
+        (policy.margin_seconds, Due::CreditEnds)
+    } else {
+        (policy.lead_seconds.max(policy.margin_seconds), Due::NextChunk)
+    };
+    Some((connected.plus_seconds(reservation.seconds.saturating_sub(ahead)), due))
+}
+
+/// Only after all known legs of the carrier's side ended, where one of them was answered: as long as
+/// none was, the gateway may be hunting on.
+fn leg_wait(call: &Call, policy: &Policy) -> At {
+    let (_, longest) = call.longest_originate_leg()?;
+    let answered = longest.seconds > 0 || call.connected_at.is_some();
+    let waits = answered && !call.has_answer_leg() && !call.has_open_leg();
+    waits.then(|| (call.heard_at.plus_seconds(policy.leg_wait_seconds), Due::LegWaitOver))
+}
+
+fn interims_missed(call: &Call, policy: &Policy) -> At {
+    let periodic = match call.abilities.interims {
+        Interims::None => false,
+        Interims::Periodic => true,
+        Interims::Auto => call.interims_seen,
+    };
+    let silence = policy.interim_seconds.saturating_mul(policy.interims_missed_max);
+    periodic.then(|| (call.heard_at.plus_seconds(silence), Due::InterimsMissed))
+}
+
+/// Past the larger of what the NAS was told and what is reserved, and past the last sign of life.
+fn grant_overdue(call: &Call, connected: Timestamp, policy: &Policy) -> (Timestamp, Due) {
+    let reserved = call.reservation.map(|reservation| reservation.seconds);
+    let granted = call.told_seconds.max(reserved).unwrap_or(policy.call_seconds_max);
+    let end = connected.plus_seconds(granted).max(call.heard_at);
+    (end.plus_seconds(policy.grant_overdue_seconds), Due::GrantOverdue)
+}

@@ -1,0 +1,7 @@
+//! libFuzzer's door to the target `decode`.
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::decode(data));

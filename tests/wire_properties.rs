@@ -1,0 +1,4 @@
+//! Properties of the wire, on generated packets.
+
+#[path = "properties/wire.rs"]
+mod wire;
