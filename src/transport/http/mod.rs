@@ -1,4 +1,5 @@
 //! HTTP: monitoring, API and pages.
 
 // What is answered.
+pub mod api;
 pub mod metrics;
