@@ -25,7 +25,7 @@ pub(super) struct Fields<'a> {
     pub event_timestamp: Option<&'a [u8]>,
     pub sip_method: Option<&'a [u8]>,
     pub sip_response_code: Option<&'a [u8]>,
-    /// The vendor of the first attribute of Cisco's layout.
+    /// The vendor under which attributes of Cisco's layout came.
     pub layout_vendor: Option<u32>,
     pub remote_address: Option<&'a [u8]>,
     pub conf_id: Option<&'a [u8]>,
@@ -78,7 +78,10 @@ impl<'a> Fields<'a> {
             return;
         }
         for inner in specific.attributes() {
-            self.layout_vendor.get_or_insert(specific.vendor);
+            // Of several vendors in one packet the make's own is the one that it listens to.
+            if self.layout_vendor.is_none() || specific.vendor == profile.reply_vendor {
+                self.layout_vendor = Some(specific.vendor);
+            }
             let Some((kind, value)) = h323::named_value(inner.kind, inner.value) else { continue };
             let place = match kind {
                 h323::REMOTE_ADDRESS => &mut self.remote_address,

@@ -76,16 +76,17 @@ const READ: [u8; 8] =
 /// The value of call-id is left as it is, but for the zeroes that end a text in C: callers choose
 /// Call-IDs, and two different ones must never become the same.
 pub fn named_value(kind: u8, value: &[u8]) -> Option<(u8, &[u8])> {
-    let value = trim_end_zeroes(value);
-    if kind != AV_PAIR {
+    let (means, value) = if kind == AV_PAIR {
+        let value = match trim_end_zeroes(value) {
+            [b'"', inner @ .., b'"'] => inner,
+            _ => value,
+        };
+        READ.iter().find_map(|read| Some((*read, after_name(value, name(*read)?)?)))?
+    } else {
         let own = READ.iter().find(|read| **read == kind)?;
-        return Some((*own, name(*own).and_then(|name| after_name(value, name)).unwrap_or(value)));
-    }
-    let value = match value {
-        [b'"', inner @ .., b'"'] => inner,
-        whole => whole,
+        (*own, name(*own).and_then(|name| after_name(value, name)).unwrap_or(value))
     };
-    READ.iter().find_map(|read| Some((*read, after_name(value, name(*read)?)?)))
+    Some((means, if means == CALL_ID { trim_end_zeroes(value) } else { value }))
 }
 
 /// What follows `name=`, in whatever case the name is; spaces round the equals sign do not count.
@@ -341,7 +342,7 @@ fn civil_time(year: &str, month: i8, day: &str, clock: &str) -> Option<DateTime>
     // A leap second is told as the 61st of its minute; our time has none.
     let second = if second == 60 { 59 } else { second };
     decimal(fraction, 9)?;
-    let millis = decimal(&format!("{fraction:0<3}")[..3], 3)?;
+    let millis = decimal(format!("{fraction:0<3}").get(..3)?, 3)?;
     let nanos = i32::try_from(millis).ok()?.checked_mul(1_000_000)?;
     DateTime::new(year, month, day, hour, minute, second, nanos).ok()
 }
@@ -389,6 +390,11 @@ mod tests {
             assert_eq!(conf_id(text.as_bytes()), Some(CONF), "{text}");
         }
         assert_eq!(conf_id(&CONF.0), Some(CONF));
+        let mut ends_with_zero = CONF;
+        ends_with_zero.0[15] = 0;
+        let sent = [b"h323-conf-id=", &ends_with_zero.0[..]].concat();
+        let value = named_value(CONF_ID, &sent).and_then(|(_, value)| conf_id(value));
+        assert_eq!(value, Some(ends_with_zero), "16 bytes are not a text that zeroes end");
         assert_eq!(conf_id(CONF.to_string().as_bytes()), Some(CONF));
     }
 

@@ -12,32 +12,32 @@ use super::profile::Profile;
 /// Attributes and their encoded form.
 struct Kept {
     bytes: Vec<u8>,
-    /// What is in it already; at most as many as a profile names.
-    taken: Vec<(Option<u32>, u8)>,
+    /// What is in it already: a number, and whether it is one of Cisco's layout.
+    taken: Vec<(bool, u8)>,
 }
 
 impl Kept {
     /// Keeps one attribute unless one of its kind is there. A value came from a packet, so that
     /// its length fits one byte again.
-    fn keep(&mut self, vendor: Option<u32>, kind: u8, value: &[u8], overhead: u8, head: impl FnOnce(&mut Vec<u8>, u8)) {
+    fn keep(&mut self, what: (bool, u8), value: &[u8], overhead: u8, head: impl FnOnce(&mut Vec<u8>, u8)) {
         let length = u8::try_from(value.len()).ok().and_then(|length| length.checked_add(overhead));
         if let Some(length) = length
             && !value.is_empty()
-            && !self.taken.contains(&(vendor, kind))
+            && !self.taken.contains(&what)
         {
-            self.taken.push((vendor, kind));
+            self.taken.push(what);
             head(&mut self.bytes, length);
             self.bytes.extend(value);
         }
     }
 
     fn plain(&mut self, kind: u8, value: &[u8]) {
-        self.keep(None, kind, value, 2, |bytes, length| bytes.extend([kind, length]));
+        self.keep((false, kind), value, 2, |bytes, length| bytes.extend([kind, length]));
     }
 
     /// The vendor attribute in a Vendor-Specific of its own (RFC 2865, 5.26).
     fn vendor(&mut self, VendorAttribute { vendor, kind, value }: VendorAttribute<'_>, means: u8) {
-        self.keep(Some(vendor), means, value, 8, |bytes, length| {
+        self.keep((true, means), value, 8, |bytes, length| {
             bytes.extend([kind::VENDOR_SPECIFIC, length]);
             bytes.extend(vendor.to_be_bytes());
             bytes.extend([kind, length.saturating_sub(6)]);
@@ -45,8 +45,11 @@ impl Kept {
     }
 }
 
-/// The first of each attribute that the profile names, in the order of the packet; no longer than
-/// the packet. Where there is no Acct-Session-Id, the call-id of an AVPair stands for it.
+/// Most bytes of an identification: one of each attribute that a profile names, so that it always
+/// fits a request of our own beside what that needs.
+pub const IDENTIFICATION_BYTES_MAX: usize = 11 * 255;
+
+/// The first of each attribute that the profile names, in the order of the packet. Where there is no Acct-Session-Id, the call-id of an AVPair stands for it.
 pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
     let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
     let needs_call_id = packet.all(kind::ACCT_SESSION_ID).all(<[u8]>::is_empty);

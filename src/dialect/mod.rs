@@ -15,9 +15,14 @@
 //! | `freeswitch`, `asterisk` | as `rfc` |
 //! | `sippy` | as `cisco`, with its broken fields ignored; no Routing entries, so it obeys no grant |
 //!
+//! To add a make: a constant in [`profile`], its line in [`dialect_for`], its vectors in
+//! `tests/vectors/dialects`; a file of its own only where its replies are shaped otherwise.
+//!
 //! Order of reading: [`profile`] (the data), [`cisco`] and [`rfc`] (two dialects), `fields` (one
 //! walk over a packet), `reading` (what a profile makes of it), [`h323`] (the texts of gateways),
 //! [`class`] (how a call is found again).
+
+#![deny(clippy::indexing_slicing)]
 
 pub mod cisco;
 pub mod class;
@@ -194,4 +199,27 @@ pub enum NotACallPacket {
     /// A status that is not about calls, such as those of tunnels (RFC 2867).
     #[error("Acct-Status-Type {0} is not about calls")]
     OtherStatus(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_has_its_own_habits() {
+        let rfc_like =
+            [&profile::RFC, &profile::KAMAILIO, &profile::OPENSIPS, &profile::FREESWITCH, &profile::ASTERISK];
+        let cisco_like = [&profile::CISCO, &profile::QUINTUM, &profile::AUDIOCODES, &profile::SIPPY];
+        let mut names: Vec<_> = rfc_like.into_iter().chain(cisco_like).map(|profile| profile.name).collect();
+        names.sort_unstable();
+        let mut all = DialectName::ALL.to_vec();
+        all.sort_unstable();
+        assert_eq!(names, all);
+        for profile in rfc_like.into_iter().chain(cisco_like) {
+            assert!(profile.layout_vendors.contains(&profile.reply_vendor), "{}", profile.name);
+            assert!(!profile.call_names.is_empty(), "{}", profile.name);
+            let identifies = profile.identification.len() + profile.identification_layout.len() + 1;
+            assert!(identifies * 255 <= identification::IDENTIFICATION_BYTES_MAX, "{}", profile.name);
+        }
+    }
 }

@@ -38,9 +38,7 @@ pub fn read(
 ) -> (Result<Command, NotACallPacket>, PendingAccounting) {
     let pending = PendingAccounting { nas: nas.clone(), reply_to: ReplyTo::from(packet) };
     let command = nas.dialect.read_accounting(packet, &nas.nas, mark).map(|request| match request {
-        AccountingRequest::Leg(report) => {
-            Command::Account(Box::new(of_leg(*report, packet, nas, book)))
-        }
+        AccountingRequest::Leg(report) => Command::Account(Box::new(of_leg(*report, packet, nas, book))),
         AccountingRequest::Restart(report) => restart(report, nas, now),
     });
     (command, pending)

@@ -25,11 +25,8 @@ pub struct PendingAccess {
 /// Reads an Access-Request: what the engine is to decide, and what its reply will be made from.
 pub fn read(packet: &Verified<'_>, nas: &Arc<NasEntry>, book: &Book, mark: ClassMark) -> (Command, PendingAccess) {
     let request = nas.dialect.read_access(packet, &nas.nas, mark);
-    let told = CallerTold {
-        user_name: request.user_name,
-        caller: request.caller.as_deref(),
-        address: request.caller_address,
-    };
+    let told =
+        CallerTold { user_name: request.user_name, caller: request.caller.as_deref(), address: request.caller_address };
     let account = find_account(book, &nas.nas, told);
     let hidden = Hidden { secret: &nas.secret, authenticator: packet.authenticator() };
     let proof = prove(account.map(|account| &**account), &nas.nas, told, request.password, hidden);

@@ -1,7 +1,10 @@
 //! Use cases, one a file: what the outside asks for, in the words of the domain.
 
 // The one that decides.
+pub mod engine_loop;
 pub mod engine_queue;
+pub mod health;
+pub mod log_pace;
 pub mod registry;
 
 // What NASes ask for.

@@ -188,12 +188,7 @@ impl RegistryReader {
 
     /// The newest calls that are wanted, at most so many, newest first; before `before` where a page
     /// came before this one.
-    pub fn newest_calls(
-        &self,
-        before: Option<CallId>,
-        limit: usize,
-        wanted: impl Fn(&Call) -> bool,
-    ) -> Vec<Arc<Call>> {
+    pub fn newest_calls(&self, before: Option<CallId>, limit: usize, wanted: impl Fn(&Call) -> bool) -> Vec<Arc<Call>> {
         let candidates = self.matching(|call| before.is_none_or(|before| call.id < before) && wanted(call));
         // A heap of the page's size: a page of a million calls must not copy and sort a million.
         let mut page = BinaryHeap::with_capacity(limit.saturating_add(1).min(1_024));
@@ -204,6 +199,13 @@ impl RegistryReader {
             }
         }
         page.into_sorted_vec().into_iter().map(|std::cmp::Reverse(ById(call))| call).collect()
+    }
+
+    /// Looks at every call, in no order; quick, since what it looks at is locked meanwhile.
+    pub fn for_each_call(&self, mut look: impl FnMut(&Call)) {
+        for entry in &self.shared.calls {
+            look(entry.value());
+        }
     }
 
     /// How many calls are in a state.
