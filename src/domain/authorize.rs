@@ -64,7 +64,7 @@ fn check(
         .filter(|call| call.is_alive() && call.nas == request.nas && request.called.is_some());
 
     if request.proof == Proof::Wrong || (known.is_none() && request.called.is_some()) {
-        *attempt = Some(count_attempt(world, now, &callers)?);
+        *attempt = count_attempt(world, now, &callers)?;
     }
     if request.proof == Proof::Wrong {
         return Err((RejectReason::BadCredentials, Because::Plain));
@@ -206,7 +206,7 @@ impl<'a> Callers<'a> {
 }
 
 /// The attempt, where it is within all limits.
-fn count_attempt(world: &World, now: Timestamp, callers: &Callers<'_>) -> Result<Event, Refused> {
+fn count_attempt(world: &World, now: Timestamp, callers: &Callers<'_>) -> Result<Option<Event>, Refused> {
     let nas = callers.nas.map(|nas| (Entity::Nas(nas.key), nas.attempts_per_second_max));
     let account = [(Entity::Account(callers.account.key), callers.account.attempts_per_second_max)];
     let parties = callers.chain.iter().map(|party| (Entity::Party(party.key), party.attempts_per_second_max));
@@ -217,7 +217,7 @@ fn count_attempt(world: &World, now: Timestamp, callers: &Callers<'_>) -> Result
             return Err((RejectReason::AttemptsLimit, Because::Limit { entity: *entity, taken: *max, max: *max }));
         }
     }
-    Ok(Event::Attempted { entities })
+    Ok((!entities.is_empty()).then_some(Event::Attempted { entities }))
 }
 
 /// Account, customer and every reseller must be active.

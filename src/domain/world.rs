@@ -227,7 +227,9 @@ impl World {
 
     /// Makes a fact true. Nothing is checked here that a decision has not made sure of.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
-        self.last_instant = self.last_instant.max(at);
+        if event.is_durable() {
+            self.last_instant = self.last_instant.max(at);
+        }
         match event {
             Event::CallOpened(call) | Event::Recalled(call) => {
                 self.next_call = self.next_call.max(call.id.0.saturating_add(1));
