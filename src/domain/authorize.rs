@@ -75,7 +75,9 @@ fn check(
     };
     let called = normalise(dialled, callers.number_rules());
     if let Some(call) = known {
-        if call.account != Some(account.key) || called.as_ref() != Some(&call.called) {
+        let session_id = &request.identity.session_id;
+        let other_session = !session_id.is_empty() && !call.session_id.is_empty() && *session_id != call.session_id;
+        if call.account != Some(account.key) || called.as_ref() != Some(&call.called) || other_session {
             return Err((RejectReason::IdInUse, Because::Plain));
         }
         return authorize_again(Draft::new(world, book, now, call.clone()));

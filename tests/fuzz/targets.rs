@@ -19,7 +19,11 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 #[allow(dead_code)] // libFuzzer's files name their target themselves
-pub const TARGETS: &[(&str, Target)] = &[("decode", decode), ("dictionary", dictionary)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("decode", decode), ("dictionary", dictionary), ("dialects", dialects::read_and_answer)];
+
+#[path = "dialects.rs"]
+pub mod dialects;
 
 /// A datagram from anywhere: it is refused or read, and what was read can be built again,
 /// answered, and the answer believed.
