@@ -25,6 +25,7 @@ pub mod service;
 
 pub mod transport;
 
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod metrics;

@@ -1,3 +1,4 @@
 //! The outside: sockets, pages and commands. What they carry is decided a floor below.
 
+pub mod cli;
 pub mod http;
