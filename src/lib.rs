@@ -28,5 +28,6 @@ pub mod transport;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod metrics;
 pub mod telemetry;

@@ -152,9 +152,11 @@ impl Gateway {
             request.attribute(kind::NAS_IP_ADDRESS, &address.octets());
         }
         if self.make == Make::Cisco {
-            request
-                .vendor(CISCO, h323::CONF_ID, conf_id_text(call.conf_id).as_bytes())
-                .vendor(CISCO, h323::CALL_ORIGIN, b"h323-call-origin=answer");
+            request.vendor(CISCO, h323::CONF_ID, conf_id_text(call.conf_id).as_bytes()).vendor(
+                CISCO,
+                h323::CALL_ORIGIN,
+                b"h323-call-origin=answer",
+            );
         }
         request.finish(&self.secret, random()?).map_err(|error: EncodeError| io::Error::other(error.to_string()))
     }
