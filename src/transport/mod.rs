@@ -2,3 +2,6 @@
 
 pub mod cli;
 pub mod http;
+pub mod radius_server;
+pub mod reply_cache;
+pub mod udp;

@@ -34,7 +34,7 @@
 //! | `POST /calls/{id}/disconnect` | | 202 [`CallActionView`]; 409 if it is over |
 //! | `GET /cdrs` | `?from= &to= &customer= &reseller= &account= &caller= &callee= &call_id= &result= &record_type= &nas= &carrier= &limit= &cursor=` | 200 [`CdrList`], newest first |
 //! | `GET /rejections` | `?from= &to= &reason= &account= &nas= &limit= &cursor=` | 200 [`RejectionList`], newest first |
-//! | `GET /audit` | `?from= &to= &by= &limit= &cursor=` | 200 [`AuditList`], newest first |
+//! | `GET /audit` | `?from= &to= &by= &about=customer acme &limit= &cursor=` | 200 [`AuditList`], newest first |
 //! | `POST /db/backup` | [`BackupRequest`] | 200 [`BackupView`] |
 //! | `GET /db/verify` | | 200 [`VerifyView`], also where something is wrong |
 //! | `GET /status` | | 200 [`StatusView`] |
@@ -533,6 +533,9 @@ pub struct RateImportReport {
     pub counts: RateCounts,
     /// The first rows that differ, at most 100.
     pub differences: Vec<RateDifference>,
+    /// What is allowed and may be a mistake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// How one row of a tariff changes.
@@ -1062,8 +1065,7 @@ pub struct RateTestView {
     /// The longest call that all payers can pay for, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affordable_seconds: Option<u64>,
-    /// Session-Timeout that the NAS would be told (of the NAS that was named, else with guard
-    /// `chunk`).
+    /// Session-Timeout that the NAS would be told: the NAS that was named, else one with guard `chunk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout: Option<u64>,
     /// The seconds that were asked about, if any.
@@ -1096,7 +1098,7 @@ pub struct PayerQuoteView {
     /// What the first chunk would reserve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_chunk: Option<String>,
-    /// The longest call that it alone can pay for; absent: without limit.
+    /// The longest call that it can pay for by what is available; absent: without limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affordable_seconds: Option<u64>,
 }
@@ -1104,10 +1106,8 @@ pub struct PayerQuoteView {
 /// What a backup wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupView {
-    /// The files.
+    /// The files in the directory now.
     pub files: Vec<String>,
-    /// The journal's sequence that it holds.
-    pub sequence: u64,
 }
 
 /// What a verification found.
@@ -1201,7 +1201,7 @@ lists!(
     CarrierList { carriers: CarrierView }
     /// Connections, by id.
     ConnectionList { connections: ConnectionView }
-    /// Calls, the oldest first.
+    /// Calls, the newest first.
     CallList { calls: CallView }
     /// Entries, the newest first.
     EntryList { entries: EntryView }

@@ -47,11 +47,10 @@ fn backup(context: &mut Context<'_>, folder: &Path) -> Result<(), CliError> {
     if context.printed_as_json(&answer)? {
         return Ok(());
     }
-    let BackupView { files, sequence } = answer.read()?;
+    let BackupView { files } = answer.read()?;
     for file in &files {
         context.line(&shown(file))?;
     }
-    context.note(&format!("complete up to record {sequence} of the journal"));
     Ok(())
 }
 

@@ -2,3 +2,4 @@
 
 // What is answered.
 pub mod metrics;
+pub mod status;
