@@ -2,4 +2,5 @@
 
 // What is answered.
 pub mod metrics;
+pub mod serve;
 pub mod status;
