@@ -30,5 +30,6 @@ pub mod app;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod metrics;
 pub mod telemetry;

@@ -93,14 +93,25 @@ pub enum Command {
     )]
     Serve(ConfigFile),
     /// Run the daemon on a database of its own, with sample data and gateways that play calls
-    #[command(after_help = "Examples:\n  ringfence demo")]
-    Demo,
+    #[command(after_help = "Examples:\n  ringfence demo\n  ringfence demo --directory /tmp/demo --seconds 60")]
+    Demo(Demo),
     /// Look whether the configuration and the database are fit to serve
     #[command(after_help = "Examples:\n  ringfence check --config /etc/ringfence/ringfence.toml")]
     Check(ConfigFile),
     /// What is done by asking the daemon.
     #[command(flatten)]
     Ask(Ask),
+}
+
+/// How the demo is to run.
+#[derive(Args, Clone, Debug)]
+pub struct Demo {
+    /// Keep its data here; otherwise it goes with the demo
+    #[arg(long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+    /// End after so many seconds; otherwise with Ctrl-C
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<u64>,
 }
 
 /// Where the configuration is.
