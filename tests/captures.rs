@@ -6,9 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use ringfence::wire::authenticator::{
-    MessageAuthenticatorRule, Secret, reveal_user_password, verify_request,
-};
+use ringfence::wire::authenticator::{MessageAuthenticatorRule, Secret, reveal_user_password, verify_request};
 use ringfence::wire::credential::{chap_challenge, chap_matches, pap_matches};
 use ringfence::wire::error::VerifyError;
 use ringfence::wire::kind;
@@ -29,21 +27,11 @@ struct Capture {
 fn captures() -> Vec<Capture> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
     let mut captures = Vec::new();
-    for name in [
-        "disconnect",
-        "kamailio",
-        "kamailio_retransmission",
-        "radclient",
-        "radsecproxy",
-    ] {
+    for name in ["disconnect", "kamailio", "kamailio_retransmission", "radclient", "radsecproxy"] {
         let text = fs::read_to_string(directory.join(format!("{name}.jsonl"))).expect("readable");
         for (line, json) in (1..).zip(text.lines()) {
             let json: Value = serde_json::from_str(json).expect("one object a line");
-            let bytes = |key| {
-                json[key]
-                    .as_str()
-                    .map(|it| parse_hex(it).expect("hexadecimal"))
-            };
+            let bytes = |key| json[key].as_str().map(|it| parse_hex(it).expect("hexadecimal"));
             captures.push(Capture {
                 place: format!("{name}.jsonl:{line}"),
                 secret: json["secret"].as_str().expect("recorded").into(),
@@ -78,11 +66,7 @@ fn every_packet_is_read_as_the_recorder_read_it() {
                 assert_eq!(expected["vendor"], vendor, "{place}");
                 assert_eq!(expected["vtype"], vendor_kind, "{place}");
             }
-            assert!(
-                is_shown_as(value, &expected["value"]),
-                "{place}: {expected} is not 0x{}",
-                Hex(value)
-            );
+            assert!(is_shown_as(value, &expected["value"]), "{place}: {expected} is not 0x{}", Hex(value));
         }
     }
 }
@@ -127,31 +111,17 @@ fn every_request_is_proved_as_the_recorder_found_it() {
         let Capture { place, secret, .. } = &capture;
         let packet = Packet::decode(&capture.datagram).expect("sound");
         let verify = |secret: &Secret, rule| {
-            verify_request(packet, secret, rule)
-                .map(|verified| verified.message_authenticator_present())
+            verify_request(packet, secret, rule).map(|verified| verified.message_authenticator_present())
         };
-        let recorded = capture.decoded["message_authenticator"]
-            .as_str()
-            .expect("recorded");
+        let recorded = capture.decoded["message_authenticator"].as_str().expect("recorded");
         let is_present = recorded.starts_with("ok");
         assert!(is_present || recorded == "absent", "{place}");
-        assert_eq!(
-            verify(secret, MessageAuthenticatorRule::IfPresent),
-            Ok(is_present),
-            "{place}"
-        );
+        assert_eq!(verify(secret, MessageAuthenticatorRule::IfPresent), Ok(is_present), "{place}");
 
         let is_access = packet.code() == Code::ACCESS_REQUEST;
-        let strict = if is_access && !is_present {
-            Err(VerifyError::MissingMessageAuthenticator)
-        } else {
-            Ok(is_present)
-        };
-        assert_eq!(
-            verify(secret, MessageAuthenticatorRule::Required),
-            strict,
-            "{place}"
-        );
+        let strict =
+            if is_access && !is_present { Err(VerifyError::MissingMessageAuthenticator) } else { Ok(is_present) };
+        assert_eq!(verify(secret, MessageAuthenticatorRule::Required), strict, "{place}");
 
         let is_proved = is_present || capture.decoded["authenticator_ok"] == true;
         let with_other_secret = verify(&"other".into(), MessageAuthenticatorRule::IfPresent);
@@ -168,11 +138,7 @@ fn every_reply_is_proved() {
         };
         let verified = verify_reply(reply, &capture.datagram, &capture.secret);
         assert!(verified.is_ok(), "{}: {verified:?}", capture.place);
-        assert!(
-            verify_reply(reply, &capture.datagram, &"other".into()).is_err(),
-            "{}",
-            capture.place
-        );
+        assert!(verify_reply(reply, &capture.datagram, &"other".into()).is_err(), "{}", capture.place);
         replies += 1;
     }
     assert!(replies > 80, "most requests were answered");
@@ -192,14 +158,8 @@ fn every_password_is_found() {
             let authenticator = packet.authenticator();
             let revealed = reveal_user_password(hidden, secret, authenticator);
             assert_eq!(revealed.as_deref(), Some(clear.as_bytes()), "{place}");
-            assert!(
-                pap_matches(hidden, secret, authenticator, clear.as_bytes()),
-                "{place}"
-            );
-            assert!(
-                !pap_matches(hidden, secret, authenticator, b"secret2"),
-                "{place}"
-            );
+            assert!(pap_matches(hidden, secret, authenticator, clear.as_bytes()), "{place}");
+            assert!(!pap_matches(hidden, secret, authenticator, b"secret2"), "{place}");
             pap += 1;
         }
         if let Some(value) = packet.first(kind::CHAP_PASSWORD) {

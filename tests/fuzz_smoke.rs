@@ -26,10 +26,7 @@ fn no_target_falls() {
         let corpus = corpus(name);
         let found = search(*target, &corpus, iterations, seed);
         if let Some(input) = found {
-            panic!(
-                "target {name} fell with RINGFENCE_FUZZ_SEED={seed} on\n{}",
-                Hex(&input)
-            );
+            panic!("target {name} fell with RINGFENCE_FUZZ_SEED={seed} on\n{}", Hex(&input));
         }
     }
 }
@@ -73,9 +70,8 @@ fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut fastrand::Rng) {
         0 if place < input.len() => input[place] ^= 1 << random.u8(..8),
         1 if place < input.len() => input[place] = random.u8(..),
         2 if place < input.len() => {
-            input[place] = *random
-                .choice(&[0, 1, 2, 26, 33, 80, 127, 128, 254, 255, b'\n', b' ', b'#'])
-                .expect("not empty");
+            input[place] =
+                *random.choice(&[0, 1, 2, 26, 33, 80, 127, 128, 254, 255, b'\n', b' ', b'#']).expect("not empty");
         }
         3 => input.insert(place, random.u8(..)),
         4 => input.truncate(place),
@@ -110,9 +106,7 @@ fn datagrams() -> Vec<Vec<u8>> {
     for path in files("tests/vectors", "txt") {
         let text = fs::read_to_string(path).expect("readable");
         datagrams.extend(text.lines().filter_map(|line| {
-            let digits = line
-                .strip_prefix("decode ")
-                .or_else(|| line.strip_prefix("reply "))?;
+            let digits = line.strip_prefix("decode ").or_else(|| line.strip_prefix("reply "))?;
             parse_hex(digits)
         }));
     }
@@ -164,8 +158,5 @@ fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
 fn setting(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a test is set from its own environment")]
     let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}={text} is not a number")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }

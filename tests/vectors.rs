@@ -21,9 +21,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::Path;
 
-use ringfence::wire::authenticator::{
-    MessageAuthenticatorRule, Secret, reveal_user_password, verify_request,
-};
+use ringfence::wire::authenticator::{MessageAuthenticatorRule, Secret, reveal_user_password, verify_request};
 use ringfence::wire::credential::{chap_challenge, chap_matches};
 use ringfence::wire::dictionary::{AttributeDefinition, Dictionary, NO_VENDOR, ValueType};
 use ringfence::wire::kind;
@@ -55,10 +53,7 @@ fn every_vector_holds() {
 #[test]
 fn an_answer_that_differs_is_a_fault() {
     let head = "decode 0c da 00 14 00000000000000000000000000000000\n";
-    assert_eq!(
-        run(&format!("{head}match Status-Server id 218 length 20")),
-        Vec::<String>::new()
-    );
+    assert_eq!(run(&format!("{head}match Status-Server id 218 length 20")), Vec::<String>::new());
     assert_eq!(run(&format!("{head}match Access-Request")).len(), 1);
     assert_eq!(run(&format!("{head}error datagram-too-short")).len(), 1);
     assert_eq!(run(&format!("{head}# nothing expected")).len(), 1);
@@ -87,9 +82,7 @@ fn run(text: &str) -> Vec<String> {
                 Some(found) => Err(format!("expected {expected}\n    found {found}")),
                 None => Err(format!("expected {expected}\n    found nothing")),
             },
-            None => bench
-                .nothing_left()
-                .and_then(|()| bench.command(command, rest.trim())),
+            None => bench.nothing_left().and_then(|()| bench.command(command, rest.trim())),
         };
         if let Err(fault) = outcome {
             faults.push(format!("{number}: {fault}"));
@@ -154,9 +147,7 @@ impl Bench {
                 let packet = self.packet()?;
                 let answer = packet
                     .first(kind::USER_PASSWORD)
-                    .and_then(|hidden| {
-                        reveal_user_password(hidden, &secret, packet.authenticator())
-                    })
+                    .and_then(|hidden| reveal_user_password(hidden, &secret, packet.authenticator()))
                     .map_or("unreadable".to_owned(), |clear| Quoted(&clear).to_string());
                 self.answer.push_back(answer);
             }
@@ -164,8 +155,7 @@ impl Bench {
                 let packet = self.packet()?;
                 let value = packet.first(kind::CHAP_PASSWORD).unwrap_or_default();
                 let proved = chap_matches(value, chap_challenge(&packet), rest.as_bytes());
-                self.answer
-                    .push_back(if proved { "yes" } else { "no" }.to_owned());
+                self.answer.push_back(if proved { "yes" } else { "no" }.to_owned());
             }
             "reply" => {
                 let reply = hex(rest)?;
@@ -179,12 +169,8 @@ impl Bench {
             }
             "request" => {
                 let [code, identifier, authenticator] = words(rest)?;
-                let identifier = identifier
-                    .parse()
-                    .map_err(|error| format!("{identifier}: {error}"))?;
-                let authenticator = hex(authenticator)?
-                    .try_into()
-                    .map_err(|_| "an authenticator has 16 bytes")?;
+                let identifier = identifier.parse().map_err(|error| format!("{identifier}: {error}"))?;
+                let authenticator = hex(authenticator)?.try_into().map_err(|_| "an authenticator has 16 bytes")?;
                 let builder = RequestBuilder::new(code_named(code)?, identifier);
                 self.building = Some(Building::Request(builder, authenticator));
             }
@@ -194,9 +180,8 @@ impl Bench {
             }
             "with" => {
                 let (name, text) = rest.split_once(" = ").ok_or("NAME = VALUE is missing")?;
-                let definition = Dictionary::builtin()
-                    .attribute_named(name)
-                    .ok_or_else(|| format!("no attribute {name}"))?;
+                let definition =
+                    Dictionary::builtin().attribute_named(name).ok_or_else(|| format!("no attribute {name}"))?;
                 self.add(definition, &value(definition, text)?)?;
             }
             "password" => match &mut self.building {
@@ -213,9 +198,7 @@ impl Bench {
             },
             "finish" => {
                 let finished = match self.building.take() {
-                    Some(Building::Request(builder, authenticator)) => {
-                        builder.finish(&secret, authenticator)
-                    }
+                    Some(Building::Request(builder, authenticator)) => builder.finish(&secret, authenticator),
                     Some(Building::Reply(builder)) => builder.finish(&secret),
                     None => return Err("nothing is being built".to_owned()),
                 };
@@ -255,12 +238,7 @@ impl Bench {
 }
 
 fn describe(packet: &Packet<'_>) -> Vec<String> {
-    let mut lines = vec![format!(
-        "{} id {} length {}",
-        packet.code(),
-        packet.identifier(),
-        packet.bytes().len()
-    )];
+    let mut lines = vec![format!("{} id {} length {}", packet.code(), packet.identifier(), packet.bytes().len())];
     for attribute in packet.attributes() {
         lines.push(Dictionary::builtin().describe(&attribute));
     }
@@ -273,16 +251,11 @@ fn hex(digits: &str) -> Result<Vec<u8>, String> {
 
 fn words(rest: &str) -> Result<[&str; 3], String> {
     let words: Vec<_> = rest.split_whitespace().collect();
-    words
-        .try_into()
-        .map_err(|_| "three words are needed".to_owned())
+    words.try_into().map_err(|_| "three words are needed".to_owned())
 }
 
 fn code_named(name: &str) -> Result<Code, String> {
-    (0..=u8::MAX)
-        .map(Code)
-        .find(|code| code.name() == Some(name))
-        .ok_or_else(|| format!("no code {name}"))
+    (0..=u8::MAX).map(Code).find(|code| code.name() == Some(name)).ok_or_else(|| format!("no code {name}"))
 }
 
 /// A value as its type writes it; `0x...` always means bytes.
@@ -292,10 +265,7 @@ fn value(definition: &AttributeDefinition, text: &str) -> Result<Vec<u8>, String
     }
     let value = match definition.value_type {
         ValueType::Text => unquote(text),
-        ValueType::Ipv4 => text
-            .parse::<std::net::Ipv4Addr>()
-            .ok()
-            .map(|address| address.octets().to_vec()),
+        ValueType::Ipv4 => text.parse::<std::net::Ipv4Addr>().ok().map(|address| address.octets().to_vec()),
         ValueType::Integer | ValueType::Date => definition
             .value_number(text)
             .and_then(|number| u32::try_from(number).ok())

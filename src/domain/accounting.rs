@@ -415,10 +415,15 @@ fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
 fn see_leg(draft: &mut Draft<'_>, packet: &Told<'_>, connected: Option<Timestamp>, ended: Option<LegEnd>) {
     let key = packet.leg_key();
     let known = draft.call.leg(&key);
+    let started_at = match packet.told.kind {
+        AccountingKind::Start => Some(packet.at),
+        AccountingKind::Interim => connected,
+        AccountingKind::Stop | AccountingKind::Failed => None,
+    };
     let leg = Leg {
         key: known.map_or(key, |leg| leg.key.clone()),
         connected_at: connected.or(known.and_then(|leg| leg.connected_at)),
-        started_at: known.and_then(|leg| leg.started_at).or(ended.is_none().then_some(packet.at)),
+        started_at: known.and_then(|leg| leg.started_at).or(started_at),
         ended,
         connection: packet.told.connection.or(known.and_then(|leg| leg.connection)),
     };

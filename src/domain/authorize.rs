@@ -64,7 +64,7 @@ fn check(
         .filter(|call| call.is_alive() && call.nas == request.nas && request.called.is_some());
 
     if request.proof == Proof::Wrong || (known.is_none() && request.called.is_some()) {
-        *attempt = Some(count_attempt(world, now, &callers)?);
+        *attempt = count_attempt(world, now, &callers)?;
     }
     if request.proof == Proof::Wrong {
         return Err((RejectReason::BadCredentials, Because::Plain));
@@ -75,7 +75,9 @@ fn check(
     };
     let called = normalise(dialled, callers.number_rules());
     if let Some(call) = known {
-        if call.account != Some(account.key) || called.as_ref() != Some(&call.called) {
+        let session_id = &request.identity.session_id;
+        let other_session = !session_id.is_empty() && !call.session_id.is_empty() && *session_id != call.session_id;
+        if call.account != Some(account.key) || called.as_ref() != Some(&call.called) || other_session {
             return Err((RejectReason::IdInUse, Because::Plain));
         }
         return authorize_again(Draft::new(world, book, now, call.clone()));
@@ -206,7 +208,7 @@ impl<'a> Callers<'a> {
 }
 
 /// The attempt, where it is within all limits.
-fn count_attempt(world: &World, now: Timestamp, callers: &Callers<'_>) -> Result<Event, Refused> {
+fn count_attempt(world: &World, now: Timestamp, callers: &Callers<'_>) -> Result<Option<Event>, Refused> {
     let nas = callers.nas.map(|nas| (Entity::Nas(nas.key), nas.attempts_per_second_max));
     let account = [(Entity::Account(callers.account.key), callers.account.attempts_per_second_max)];
     let parties = callers.chain.iter().map(|party| (Entity::Party(party.key), party.attempts_per_second_max));
@@ -217,7 +219,7 @@ fn count_attempt(world: &World, now: Timestamp, callers: &Callers<'_>) -> Result
             return Err((RejectReason::AttemptsLimit, Because::Limit { entity: *entity, taken: *max, max: *max }));
         }
     }
-    Ok(Event::Attempted { entities })
+    Ok((!entities.is_empty()).then_some(Event::Attempted { entities }))
 }
 
 /// Account, customer and every reseller must be active.

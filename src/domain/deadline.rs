@@ -87,10 +87,11 @@ fn chunk(call: &Call, connected: Timestamp, policy: &Policy) -> At {
     Some((connected.plus_seconds(reservation.seconds.saturating_sub(ahead)), due))
 }
 
-/// Only after all known legs of the carrier's side ended, one of them after an answer: as long as
-/// none was answered, the gateway may be hunting on.
+/// Only after all known legs of the carrier's side ended, where one of them was answered: as long as
+/// none was, the gateway may be hunting on.
 fn leg_wait(call: &Call, policy: &Policy) -> At {
-    let answered = call.longest_originate_leg().is_some_and(|(_, end)| end.seconds > 0);
+    let (_, longest) = call.longest_originate_leg()?;
+    let answered = longest.seconds > 0 || call.connected_at.is_some();
     let waits = answered && !call.has_answer_leg() && !call.has_open_leg();
     waits.then(|| (call.heard_at.plus_seconds(policy.leg_wait_seconds), Due::LegWaitOver))
 }

@@ -91,7 +91,7 @@ fn settle_by_originate_leg(draft: &mut Draft<'_>) {
         draft.record(Event::Connected { call, at });
     }
     let closing = Closing {
-        reason: EndReason::Stopped,
+        reason: if end.seconds == 0 { EndReason::NotAnswered } else { EndReason::Stopped },
         seconds: end.seconds,
         estimated: false,
         by_originate_leg: true,

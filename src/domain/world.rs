@@ -46,6 +46,7 @@ pub struct World {
     ended: BTreeSet<(Timestamp, CallId)>,
     by_key: HashMap<(NasKey, CallKey), Vec<CallId>>,
     by_conf_id: HashMap<ConfId, Vec<CallId>>,
+    by_session_id: HashMap<(NasKey, Box<[u8]>), Vec<CallId>>,
     nameless: BTreeMap<(NasKey, AccountKey), BTreeSet<CallId>>,
     // Not kept.
     attempts: Attempts,
@@ -103,6 +104,7 @@ impl World {
             ended: BTreeSet::new(),
             by_key: HashMap::new(),
             by_conf_id: HashMap::new(),
+            by_session_id: HashMap::new(),
             nameless: BTreeMap::new(),
             attempts: Attempts::default(),
         };
@@ -202,7 +204,8 @@ impl World {
 
     /// The call that a packet means: the one whose Class it brings; else, of those that its NAS
     /// names so, the newest that had begun at the packet's own time; else one of the same H.323
-    /// conference, whatever the gateway.
+    /// conference, whatever the gateway; else one with its Acct-Session-Id, for a gateway that learns
+    /// the name of a call only after it was authorized.
     pub(super) fn find_call(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
         let of_class = identity.class.and_then(|id| self.calls.get(&id)).filter(|call| call.nas == nas);
         of_class
@@ -211,6 +214,7 @@ impl World {
                 self.newest_begun(self.by_key.get(&(nas, key))?, event_at)
             })
             .or_else(|| self.newest_begun(self.by_conf_id.get(&identity.conf_id?)?, event_at))
+            .or_else(|| self.newest_begun(self.by_session_id.get(&(nas, identity.session_id.clone()))?, event_at))
     }
 
     /// The oldest call of an account that a NAS was granted without naming it, to this number.
@@ -227,7 +231,9 @@ impl World {
 
     /// Makes a fact true. Nothing is checked here that a decision has not made sure of.
     pub fn apply(&mut self, at: Timestamp, event: &Event) {
-        self.last_instant = self.last_instant.max(at);
+        if event.is_durable() {
+            self.last_instant = self.last_instant.max(at);
+        }
         match event {
             Event::CallOpened(call) | Event::Recalled(call) => {
                 self.next_call = self.next_call.max(call.id.0.saturating_add(1));
@@ -338,6 +344,9 @@ impl World {
         if let Some(conf_id) = call.conf_id {
             insert_sorted(self.by_conf_id.entry(conf_id).or_default(), id);
         }
+        if let Some(session) = unnamed_session(&call) {
+            insert_sorted(self.by_session_id.entry(session).or_default(), id);
+        }
         self.calls.insert(id, call);
     }
 
@@ -367,6 +376,9 @@ impl World {
         }
         if let Some(conf_id) = call.conf_id {
             remove_from(&mut self.by_conf_id, conf_id, id);
+        }
+        if let Some(session) = unnamed_session(&call) {
+            remove_from(&mut self.by_session_id, session, id);
         }
         Some(call)
     }
@@ -498,6 +510,12 @@ fn settle(call: &mut Call, settled: &Settled) {
     call.state = CallState::Terminated;
     call.ending = Some(settled.ending);
     call.flags = call.flags.with(settled.cdr.flags);
+}
+
+/// The Acct-Session-Id of a call that is not named by it.
+fn unnamed_session(call: &Call) -> Option<(NasKey, Box<[u8]>)> {
+    let named_by_it = call.key.as_ref().is_some_and(|key| key.0 == call.session_id);
+    (!call.session_id.is_empty() && !named_by_it).then(|| (call.nas, call.session_id.clone()))
 }
 
 fn insert_sorted(ids: &mut Vec<CallId>, id: CallId) {

@@ -29,10 +29,7 @@ impl<'a> Attribute<'a> {
             return None;
         }
         let (vendor, body) = self.value.split_first_chunk::<4>()?;
-        Some(VendorSpecific {
-            vendor: u32::from_be_bytes(*vendor),
-            body,
-        })
+        Some(VendorSpecific { vendor: u32::from_be_bytes(*vendor), body })
     }
 }
 
@@ -85,11 +82,7 @@ impl<'a> VendorSpecific<'a> {
     pub fn attributes(self) -> VendorAttributes<'a> {
         VendorAttributes {
             vendor: self.vendor,
-            rest: Attributes::new(if self.is_well_formed() {
-                self.body
-            } else {
-                &[]
-            }),
+            rest: Attributes::new(if self.is_well_formed() { self.body } else { &[] }),
         }
     }
 }
@@ -117,11 +110,7 @@ impl<'a> Iterator for VendorAttributes<'a> {
 
     fn next(&mut self) -> Option<VendorAttribute<'a>> {
         let Attribute { kind, value } = self.rest.next()?;
-        Some(VendorAttribute {
-            vendor: self.vendor,
-            kind,
-            value,
-        })
+        Some(VendorAttribute { vendor: self.vendor, kind, value })
     }
 }
 
@@ -140,14 +129,8 @@ impl AttributeFault {
     pub(super) fn at(self, offset: usize, remaining: usize) -> DecodeError {
         match self {
             AttributeFault::Truncated => DecodeError::AttributeTruncated { offset },
-            AttributeFault::LengthTooShort(length) => {
-                DecodeError::AttributeLengthTooShort { offset, length }
-            }
-            AttributeFault::Overrun(length) => DecodeError::AttributeOverrun {
-                offset,
-                length,
-                remaining,
-            },
+            AttributeFault::LengthTooShort(length) => DecodeError::AttributeLengthTooShort { offset, length },
+            AttributeFault::Overrun(length) => DecodeError::AttributeOverrun { offset, length, remaining },
         }
     }
 }
@@ -155,16 +138,10 @@ impl AttributeFault {
 /// The first attribute and what follows it. Each call consumes at least two bytes, so that any
 /// walk ends.
 pub(super) fn split_attribute(bytes: &[u8]) -> Result<(Attribute<'_>, &[u8]), AttributeFault> {
-    let (&[kind, length], rest) = bytes
-        .split_first_chunk::<2>()
-        .ok_or(AttributeFault::Truncated)?;
+    let (&[kind, length], rest) = bytes.split_first_chunk::<2>().ok_or(AttributeFault::Truncated)?;
     let length = usize::from(length);
-    let value_length = length
-        .checked_sub(2)
-        .ok_or(AttributeFault::LengthTooShort(length))?;
-    let (value, after) = rest
-        .split_at_checked(value_length)
-        .ok_or(AttributeFault::Overrun(length))?;
+    let value_length = length.checked_sub(2).ok_or(AttributeFault::LengthTooShort(length))?;
+    let (value, after) = rest.split_at_checked(value_length).ok_or(AttributeFault::Overrun(length))?;
     Ok((Attribute { kind, value }, after))
 }
 
@@ -181,11 +158,7 @@ pub(super) struct AttributeWriter {
 
 impl AttributeWriter {
     pub(super) fn new(code: Code) -> AttributeWriter {
-        AttributeWriter {
-            code,
-            bytes: Vec::new(),
-            fault: None,
-        }
+        AttributeWriter { code, bytes: Vec::new(), fault: None }
     }
 
     /// Keeps a fault unless there is an earlier one.
@@ -210,11 +183,7 @@ impl AttributeWriter {
                 offset
             }
             None => {
-                self.fail(EncodeError::ValueTooLong {
-                    kind,
-                    length: value.len(),
-                    length_max: VALUE_BYTES_MAX,
-                });
+                self.fail(EncodeError::ValueTooLong { kind, length: value.len(), length_max: VALUE_BYTES_MAX });
                 self.bytes.len()
             }
         }
@@ -222,10 +191,7 @@ impl AttributeWriter {
 
     /// Adds a vendor attribute in a Vendor-Specific of its own.
     pub(super) fn vendor(&mut self, vendor: u32, kind: u8, value: &[u8]) {
-        match (
-            attribute_length(value.len(), 8),
-            attribute_length(value.len(), 2),
-        ) {
+        match (attribute_length(value.len(), 8), attribute_length(value.len(), 2)) {
             (Some(outer), Some(inner)) => {
                 self.bytes.extend([kind::VENDOR_SPECIFIC, outer]);
                 self.bytes.extend(vendor.to_be_bytes());
@@ -233,11 +199,7 @@ impl AttributeWriter {
                 self.bytes.extend(value);
                 self.check_length();
             }
-            _ => self.fail(EncodeError::ValueTooLong {
-                kind,
-                length: value.len(),
-                length_max: VENDOR_VALUE_BYTES_MAX,
-            }),
+            _ => self.fail(EncodeError::ValueTooLong { kind, length: value.len(), length_max: VENDOR_VALUE_BYTES_MAX }),
         }
     }
 
@@ -256,10 +218,8 @@ impl AttributeWriter {
     pub(super) fn split_text(&mut self, kind: u8, text: &str) {
         let mut rest = text;
         loop {
-            let cut = (0..=VALUE_BYTES_MAX.min(rest.len()))
-                .rev()
-                .find(|cut| rest.is_char_boundary(*cut))
-                .unwrap_or_default();
+            let cut =
+                (0..=VALUE_BYTES_MAX.min(rest.len())).rev().find(|cut| rest.is_char_boundary(*cut)).unwrap_or_default();
             let (part, after) = rest.split_at(cut);
             self.attribute(kind, part.as_bytes());
             rest = after;
@@ -296,9 +256,7 @@ pub(super) fn assemble(
     authenticator: &[u8; 16],
     parts: &[&[u8]],
 ) -> Result<Vec<u8>, EncodeError> {
-    let length = parts
-        .iter()
-        .fold(HEADER_BYTES, |sum, part| sum.saturating_add(part.len()));
+    let length = parts.iter().fold(HEADER_BYTES, |sum, part| sum.saturating_add(part.len()));
     let field = match u16::try_from(length) {
         Ok(field) if length <= PACKET_BYTES_MAX => field,
         _ => return Err(EncodeError::PacketTooLong { length }),
@@ -324,10 +282,7 @@ mod tests {
 
     #[test]
     fn several_vendor_attributes_share_one_vendor_specific() {
-        let attribute = Attribute {
-            kind: kind::VENDOR_SPECIFIC,
-            value: &[0, 0, 0, 9, 1, 3, b'a', 24, 2],
-        };
+        let attribute = Attribute { kind: kind::VENDOR_SPECIFIC, value: &[0, 0, 0, 9, 1, 3, b'a', 24, 2] };
         let found: Vec<_> = attribute
             .vendor_specific()
             .expect("long enough to name its vendor")
@@ -339,14 +294,7 @@ mod tests {
 
     #[test]
     fn a_body_with_a_broken_tail_is_raw_as_a_whole() {
-        for body in [
-            &[][..],
-            &[1],
-            &[1, 0],
-            &[1, 1],
-            &[1, 9, 0],
-            &[1, 3, b'a', 0],
-        ] {
+        for body in [&[][..], &[1], &[1, 0], &[1, 1], &[1, 9, 0], &[1, 3, b'a', 0]] {
             assert!(!vendor(body).is_well_formed(), "{body:?}");
             assert_eq!(vendor(body).attributes().count(), 0, "{body:?}");
         }
@@ -354,10 +302,7 @@ mod tests {
 
     #[test]
     fn a_vendor_specific_too_short_for_a_vendor_has_none() {
-        let attribute = Attribute {
-            kind: kind::VENDOR_SPECIFIC,
-            value: &[0, 0, 9],
-        };
+        let attribute = Attribute { kind: kind::VENDOR_SPECIFIC, value: &[0, 0, 9] };
         assert_eq!(attribute.vendor_specific(), None);
     }
 
@@ -368,14 +313,7 @@ mod tests {
         writer.vendor(9, 1, &[0; VENDOR_VALUE_BYTES_MAX]);
         assert_eq!(writer.finish().map(<[u8]>::len), Ok(510));
         writer.vendor(9, 1, &[0; VENDOR_VALUE_BYTES_MAX + 1]);
-        assert_eq!(
-            writer.finish(),
-            Err(EncodeError::ValueTooLong {
-                kind: 1,
-                length: 248,
-                length_max: 247
-            })
-        );
+        assert_eq!(writer.finish(), Err(EncodeError::ValueTooLong { kind: 1, length: 248, length_max: 247 }));
         let mut writer = AttributeWriter::new(Code::ACCESS_ACCEPT);
         writer.attribute(1, &[0; VALUE_BYTES_MAX + 1]);
         assert!(writer.finish().is_err());
@@ -387,9 +325,8 @@ mod tests {
         let mut writer = AttributeWriter::new(Code::ACCESS_ACCEPT);
         writer.split_text(18, &text);
         let bytes = writer.finish().expect("each part fits").to_vec();
-        let parts: Vec<_> = Attributes::new(&bytes)
-            .map(|part| std::str::from_utf8(part.value).expect("whole characters"))
-            .collect();
+        let parts: Vec<_> =
+            Attributes::new(&bytes).map(|part| std::str::from_utf8(part.value).expect("whole characters")).collect();
         assert_eq!(parts.len(), 2);
         assert_eq!(parts.concat(), text);
     }
@@ -401,9 +338,6 @@ mod tests {
             writer.attribute(1, &[0; VALUE_BYTES_MAX]);
         }
         assert!(writer.bytes.len() <= PACKET_BYTES_MAX);
-        assert!(matches!(
-            writer.finish(),
-            Err(EncodeError::PacketTooLong { .. })
-        ));
+        assert!(matches!(writer.finish(), Err(EncodeError::PacketTooLong { .. })));
     }
 }

@@ -35,10 +35,7 @@ pub fn verify_request<'a>(
     rule: MessageAuthenticatorRule,
 ) -> Result<Verified<'a>, VerifyError> {
     let (required, authenticator) = match packet.code() {
-        Code::ACCESS_REQUEST => (
-            rule == MessageAuthenticatorRule::Required,
-            packet.authenticator(),
-        ),
+        Code::ACCESS_REQUEST => (rule == MessageAuthenticatorRule::Required, packet.authenticator()),
         Code::STATUS_SERVER => (true, packet.authenticator()),
         Code::ACCOUNTING_REQUEST | Code::DISCONNECT_REQUEST | Code::COA_REQUEST => {
             let expected = header_digest(packet.bytes(), &ZERO, secret);
@@ -162,27 +159,16 @@ pub const PASSWORD_BYTES_MAX: usize = 128;
 ///
 /// A wrong secret gives a wrong password, not a failure: the hiding carries no check of its own.
 /// `None` where the length is not 16, 32, ... 128.
-pub fn reveal_user_password(
-    hidden: &[u8],
-    secret: &Secret,
-    request_authenticator: &[u8; 16],
-) -> Option<Vec<u8>> {
+pub fn reveal_user_password(hidden: &[u8], secret: &Secret, request_authenticator: &[u8; 16]) -> Option<Vec<u8>> {
     let mut clear = reveal_padded(hidden, secret, request_authenticator)?;
-    let length = clear
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last.saturating_add(1));
+    let length = clear.iter().rposition(|byte| *byte != 0).map_or(0, |last| last.saturating_add(1));
     clear.truncate(length);
     Some(clear)
 }
 
 /// Hides a password for a User-Password (RFC 2865, 5.2): 16 to 128 bytes. `None` where the
 /// password is longer than [`PASSWORD_BYTES_MAX`].
-pub fn hide_user_password(
-    password: &[u8],
-    secret: &Secret,
-    request_authenticator: &[u8; 16],
-) -> Option<Vec<u8>> {
+pub fn hide_user_password(password: &[u8], secret: &Secret, request_authenticator: &[u8; 16]) -> Option<Vec<u8>> {
     if password.len() > PASSWORD_BYTES_MAX {
         return None;
     }
@@ -198,11 +184,7 @@ pub fn hide_user_password(
 }
 
 /// The password with its padding.
-pub(super) fn reveal_padded(
-    hidden: &[u8],
-    secret: &Secret,
-    request_authenticator: &[u8; 16],
-) -> Option<Vec<u8>> {
+pub(super) fn reveal_padded(hidden: &[u8], secret: &Secret, request_authenticator: &[u8; 16]) -> Option<Vec<u8>> {
     let (blocks, remainder) = hidden.as_chunks::<16>();
     if blocks.is_empty() || !remainder.is_empty() || hidden.len() > PASSWORD_BYTES_MAX {
         return None;
@@ -218,11 +200,7 @@ pub(super) fn reveal_padded(
 
 /// A block combined with the mask that hides it; the mask depends on the block before.
 fn masked(block: &[u8; 16], secret: &Secret, before: &[u8; 16]) -> [u8; 16] {
-    let mut mask: [u8; 16] = Md5::new()
-        .chain_update(secret.as_bytes())
-        .chain_update(before)
-        .finalize()
-        .into();
+    let mut mask: [u8; 16] = Md5::new().chain_update(secret.as_bytes()).chain_update(before).finalize().into();
     for (mask, byte) in mask.iter_mut().zip(block) {
         *mask ^= byte;
     }
@@ -248,12 +226,7 @@ pub(super) fn header_digest(bytes: &[u8], authenticator: &[u8; 16], secret: &Sec
 
 /// The Message-Authenticator over the packet with `authenticator` in its place and zeroes in the
 /// attribute itself, whose value begins at `offset` (RFC 2869, 5.14).
-pub(super) fn message_digest(
-    bytes: &[u8],
-    authenticator: &[u8; 16],
-    offset: usize,
-    secret: &Secret,
-) -> [u8; 16] {
+pub(super) fn message_digest(bytes: &[u8], authenticator: &[u8; 16], offset: usize, secret: &Secret) -> [u8; 16] {
     Hmac::<Md5>::new_from_slice(secret.as_bytes())
         .expect("HMAC takes a key of any length (RFC 2104, 2)")
         .chain_update(bytes.get(..4).unwrap_or_default())
@@ -288,14 +261,9 @@ mod tests {
     use super::*;
     use crate::wire::request::RequestBuilder;
 
-    fn verify(
-        bytes: &[u8],
-        secret: &str,
-        rule: MessageAuthenticatorRule,
-    ) -> Result<bool, VerifyError> {
+    fn verify(bytes: &[u8], secret: &str, rule: MessageAuthenticatorRule) -> Result<bool, VerifyError> {
         let packet = Packet::decode(bytes).expect("built by us");
-        verify_request(packet, &secret.into(), rule)
-            .map(|verified| verified.message_authenticator_present())
+        verify_request(packet, &secret.into(), rule).map(|verified| verified.message_authenticator_present())
     }
 
     fn signed(code: Code, message_authenticator: bool) -> Vec<u8> {
@@ -313,24 +281,15 @@ mod tests {
             verify(&bytes, "right", MessageAuthenticatorRule::Required),
             Err(VerifyError::MissingMessageAuthenticator)
         );
-        assert_eq!(
-            verify(&bytes, "right", MessageAuthenticatorRule::IfPresent),
-            Ok(false)
-        );
+        assert_eq!(verify(&bytes, "right", MessageAuthenticatorRule::IfPresent), Ok(false));
     }
 
     #[test]
     fn a_wrong_message_authenticator_is_refused_under_either_rule() {
         let bytes = signed(Code::ACCESS_REQUEST, true);
-        for rule in [
-            MessageAuthenticatorRule::Required,
-            MessageAuthenticatorRule::IfPresent,
-        ] {
+        for rule in [MessageAuthenticatorRule::Required, MessageAuthenticatorRule::IfPresent] {
             assert_eq!(verify(&bytes, "right", rule), Ok(true));
-            assert_eq!(
-                verify(&bytes, "wrong", rule),
-                Err(VerifyError::BadMessageAuthenticator)
-            );
+            assert_eq!(verify(&bytes, "wrong", rule), Err(VerifyError::BadMessageAuthenticator));
         }
     }
 
@@ -341,28 +300,17 @@ mod tests {
             verify(&signed(Code::STATUS_SERVER, false), "right", rule),
             Err(VerifyError::MissingMessageAuthenticator)
         );
-        assert_eq!(
-            verify(&signed(Code::STATUS_SERVER, true), "right", rule),
-            Ok(true)
-        );
+        assert_eq!(verify(&signed(Code::STATUS_SERVER, true), "right", rule), Ok(true));
     }
 
     #[test]
     fn signed_requests_are_held_against_the_secret() {
         let rule = MessageAuthenticatorRule::Required;
-        for code in [
-            Code::ACCOUNTING_REQUEST,
-            Code::DISCONNECT_REQUEST,
-            Code::COA_REQUEST,
-        ] {
+        for code in [Code::ACCOUNTING_REQUEST, Code::DISCONNECT_REQUEST, Code::COA_REQUEST] {
             for present in [false, true] {
                 let bytes = signed(code, present);
                 assert_eq!(verify(&bytes, "right", rule), Ok(present), "{code}");
-                assert_eq!(
-                    verify(&bytes, "wrong", rule),
-                    Err(VerifyError::BadAuthenticator),
-                    "{code}"
-                );
+                assert_eq!(verify(&bytes, "wrong", rule), Err(VerifyError::BadAuthenticator), "{code}");
             }
         }
     }
@@ -396,10 +344,7 @@ mod tests {
         let mut bytes = signed(Code::ACCOUNTING_REQUEST, false);
         let digest = header_digest(&bytes, &ZERO, &empty);
         bytes[4..20].copy_from_slice(&digest);
-        assert_eq!(
-            verify(&bytes, "", MessageAuthenticatorRule::IfPresent),
-            Err(VerifyError::BadAuthenticator)
-        );
+        assert_eq!(verify(&bytes, "", MessageAuthenticatorRule::IfPresent), Err(VerifyError::BadAuthenticator));
     }
 
     #[test]
@@ -413,9 +358,8 @@ mod tests {
     #[test]
     fn hidden_passwords_come_in_whole_blocks() {
         let secret = Secret::from("s");
-        let hide = |length: usize| {
-            hide_user_password(&vec![b'p'; length], &secret, &[1; 16]).map(|hidden| hidden.len())
-        };
+        let hide =
+            |length: usize| hide_user_password(&vec![b'p'; length], &secret, &[1; 16]).map(|hidden| hidden.len());
         assert_eq!(hide(0), Some(16));
         assert_eq!(hide(16), Some(16));
         assert_eq!(hide(17), Some(32));
@@ -427,11 +371,7 @@ mod tests {
     fn only_whole_blocks_are_revealed() {
         let secret = Secret::from("s");
         for length in [0, 1, 15, 17, 129, 144] {
-            assert_eq!(
-                reveal_user_password(&vec![0; length], &secret, &[1; 16]),
-                None,
-                "{length}"
-            );
+            assert_eq!(reveal_user_password(&vec![0; length], &secret, &[1; 16]), None, "{length}");
         }
     }
 }

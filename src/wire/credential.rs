@@ -13,12 +13,7 @@ use super::packet::Packet;
 ///
 /// The comparison runs over the padded blocks; zeroes at a password's end do not count, as they
 /// cannot be told from padding.
-pub fn pap_matches(
-    hidden: &[u8],
-    secret: &Secret,
-    request_authenticator: &[u8; 16],
-    password: &[u8],
-) -> bool {
+pub fn pap_matches(hidden: &[u8], secret: &Secret, request_authenticator: &[u8; 16], password: &[u8]) -> bool {
     let Some(found) = reveal_padded(hidden, secret, request_authenticator) else {
         return false;
     };
@@ -45,19 +40,12 @@ pub fn chap_matches(chap_password: &[u8], challenge: &[u8], password: &[u8]) -> 
 /// What a CHAP-Password answers: CHAP-Challenge, and where there is none the Request
 /// Authenticator (RFC 2865, 5.3).
 pub fn chap_challenge<'a>(packet: &Packet<'a>) -> &'a [u8] {
-    packet
-        .first(kind::CHAP_CHALLENGE)
-        .unwrap_or(packet.authenticator())
+    packet.first(kind::CHAP_CHALLENGE).unwrap_or(packet.authenticator())
 }
 
 /// The digest of a CHAP-Password (RFC 1994, 4.1).
 pub(super) fn chap_digest(identifier: u8, challenge: &[u8], password: &[u8]) -> [u8; 16] {
-    Md5::new()
-        .chain_update([identifier])
-        .chain_update(password)
-        .chain_update(challenge)
-        .finalize()
-        .into()
+    Md5::new().chain_update([identifier]).chain_update(password).chain_update(challenge).finalize().into()
 }
 
 #[cfg(test)]

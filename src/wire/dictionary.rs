@@ -105,8 +105,7 @@ impl Dictionary {
 
     /// The attribute of this name.
     pub fn attribute_named(&self, name: &str) -> Option<&AttributeDefinition> {
-        self.attributes
-            .get(*self.by_name.get(&name.to_ascii_lowercase())?)
+        self.attributes.get(*self.by_name.get(&name.to_ascii_lowercase())?)
     }
 
     /// The name of a vendor.
@@ -133,15 +132,10 @@ impl Dictionary {
     /// An attribute as text: `Name = value`, several of them with commas for a Vendor-Specific
     /// that holds several. Passwords are not shown; bytes from outside are quoted safely.
     pub fn describe(&self, attribute: &Attribute<'_>) -> String {
-        let vendor_specific = attribute
-            .vendor_specific()
-            .filter(|specific| specific.is_well_formed());
+        let vendor_specific = attribute.vendor_specific().filter(|specific| specific.is_well_formed());
         match vendor_specific {
             Some(specific) => {
-                let parts: Vec<_> = specific
-                    .attributes()
-                    .map(|part| self.describe_vendor(&part))
-                    .collect();
+                let parts: Vec<_> = specific.attributes().map(|part| self.describe_vendor(&part)).collect();
                 parts.join(", ")
             }
             None => match self.attribute(NO_VENDOR, attribute.kind) {
@@ -155,12 +149,7 @@ impl Dictionary {
     pub fn describe_vendor(&self, attribute: &VendorAttribute<'_>) -> String {
         match self.attribute(attribute.vendor, attribute.kind) {
             Some(definition) => definition.describe(attribute.value),
-            None => format!(
-                "Attr-26.{}.{} = 0x{}",
-                attribute.vendor,
-                attribute.kind,
-                Hex(attribute.value)
-            ),
+            None => format!("Attr-26.{}.{} = 0x{}", attribute.vendor, attribute.kind, Hex(attribute.value)),
         }
     }
 }
@@ -218,30 +207,18 @@ impl AttributeDefinition {
             ValueType::Integer => value::integer(bytes).map(u64::from).map(number),
             ValueType::Date => value::time(bytes).map(|seconds| seconds.to_string()),
             ValueType::Integer64 => value::integer64(bytes).map(number),
-            ValueType::Short => <[u8; 2]>::try_from(bytes)
-                .ok()
-                .map(|it| number(u64::from(u16::from_be_bytes(it)))),
-            ValueType::Byte => <[u8; 1]>::try_from(bytes)
-                .ok()
-                .map(|[it]| number(u64::from(it))),
-            ValueType::Signed => <[u8; 4]>::try_from(bytes)
-                .ok()
-                .map(|it| i32::from_be_bytes(it).to_string()),
+            ValueType::Short => <[u8; 2]>::try_from(bytes).ok().map(|it| number(u64::from(u16::from_be_bytes(it)))),
+            ValueType::Byte => <[u8; 1]>::try_from(bytes).ok().map(|[it]| number(u64::from(it))),
+            ValueType::Signed => <[u8; 4]>::try_from(bytes).ok().map(|it| i32::from_be_bytes(it).to_string()),
             ValueType::Ipv4 => value::ipv4(bytes).map(|it| it.to_string()),
             ValueType::Ipv6 => value::ipv6(bytes).map(|it| it.to_string()),
-            ValueType::ComboIp => value::ipv4(bytes)
-                .map(|it| it.to_string())
-                .or_else(|| value::ipv6(bytes).map(|it| it.to_string())),
-            ValueType::Ipv6Prefix => {
-                value::ipv6_prefix(bytes).map(|(address, bits)| format!("{address}/{bits}"))
+            ValueType::ComboIp => {
+                value::ipv4(bytes).map(|it| it.to_string()).or_else(|| value::ipv6(bytes).map(|it| it.to_string()))
             }
+            ValueType::Ipv6Prefix => value::ipv6_prefix(bytes).map(|(address, bits)| format!("{address}/{bits}")),
             ValueType::InterfaceId => <[u8; 8]>::try_from(bytes).ok().map(|it| {
-                let groups: Vec<_> = it
-                    .as_chunks::<2>()
-                    .0
-                    .iter()
-                    .map(|group| format!("{:x}", u16::from_be_bytes(*group)))
-                    .collect();
+                let groups: Vec<_> =
+                    it.as_chunks::<2>().0.iter().map(|group| format!("{:x}", u16::from_be_bytes(*group))).collect();
                 groups.join(":")
             }),
             ValueType::Octets | ValueType::Ipv4Prefix | ValueType::Vsa | ValueType::Tlv => None,
@@ -391,9 +368,7 @@ mod tests {
             assert_eq!(by_name, Some(definition));
             assert_eq!(by_number, Some(definition));
         }
-        let conf_id = dictionary
-            .attribute_named("H323-CONF-ID")
-            .expect("in any case");
+        let conf_id = dictionary.attribute_named("H323-CONF-ID").expect("in any case");
         assert_eq!((conf_id.vendor, conf_id.kind), (9, 24));
         assert_eq!(dictionary.vendor_number("quintum"), Some(6618));
         assert_eq!(dictionary.vendor_name(9), Some("Cisco"));
@@ -410,10 +385,7 @@ mod tests {
             ("Error-Cause", kind::ERROR_CAUSE),
         ] {
             let definition = dictionary.attribute(NO_VENDOR, number);
-            assert_eq!(
-                definition.map(|definition| definition.name.as_str()),
-                Some(name)
-            );
+            assert_eq!(definition.map(|definition| definition.name.as_str()), Some(name));
         }
     }
 
@@ -425,10 +397,7 @@ mod tests {
         assert_eq!(describe(40, &[0, 0, 0, 2]), "Acct-Status-Type = Stop");
         assert_eq!(describe(40, &[0, 0, 0, 99]), "Acct-Status-Type = 99");
         assert_eq!(describe(24, &[1, 2]), "State = 0x0102");
-        assert_eq!(
-            describe(96, &[0, 1, 0, 2, 0, 3, 0xff, 4]),
-            "Framed-Interface-Id = 1:2:3:ff04"
-        );
+        assert_eq!(describe(96, &[0, 1, 0, 2, 0, 3, 0xff, 4]), "Framed-Interface-Id = 1:2:3:ff04");
         assert_eq!(describe(97, &[0, 0]), "Framed-IPv6-Prefix = ::/0");
     }
 
@@ -442,25 +411,13 @@ mod tests {
     #[test]
     fn vendor_attributes_are_shown_by_their_own_names() {
         let body = [0, 0, 0, 9, 1, 5, b'a', b'=', b'b', 200, 3, 7];
-        assert_eq!(
-            describe(26, &body),
-            r#"Cisco-AVPair = "a=b", Attr-26.9.200 = 0x07"#
-        );
-        assert_eq!(
-            describe(26, &[0, 0, 0, 9, 1, 9]),
-            "Vendor-Specific = 0x000000090109"
-        );
+        assert_eq!(describe(26, &body), r#"Cisco-AVPair = "a=b", Attr-26.9.200 = 0x07"#);
+        assert_eq!(describe(26, &[0, 0, 0, 9, 1, 9]), "Vendor-Specific = 0x000000090109");
     }
 
     #[test]
     fn passwords_are_not_shown() {
-        assert_eq!(
-            describe(2, &[0x61; 16]),
-            "User-Password = <16 bytes concealed>"
-        );
-        assert_eq!(
-            describe(3, &[0x61; 17]),
-            "CHAP-Password = <17 bytes concealed>"
-        );
+        assert_eq!(describe(2, &[0x61; 16]), "User-Password = <16 bytes concealed>");
+        assert_eq!(describe(3, &[0x61; 17]), "CHAP-Password = <17 bytes concealed>");
     }
 }

@@ -241,10 +241,7 @@ mod tests {
 
     #[test]
     fn messages_carry_the_numbers() {
-        let error = DecodeError::DatagramTruncated {
-            length: 100,
-            bytes: 40,
-        };
+        let error = DecodeError::DatagramTruncated { length: 100, bytes: 40 };
         assert_eq!(error.to_string(), "length field 100 but only 40 bytes came");
     }
 

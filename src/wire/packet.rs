@@ -9,9 +9,7 @@ use std::fmt;
 use radius::core::code::Code as Vocabulary;
 
 use super::attribute::split_attribute;
-pub use super::attribute::{
-    Attribute, Attributes, VendorAttribute, VendorAttributes, VendorSpecific,
-};
+pub use super::attribute::{Attribute, Attributes, VendorAttribute, VendorAttributes, VendorSpecific};
 use super::error::DecodeError;
 use super::kind;
 
@@ -45,11 +43,8 @@ impl<'a> Packet<'a> {
     ///
     /// The first rule that is broken, from the front of the datagram to its end.
     pub fn decode(datagram: &'a [u8]) -> Result<Packet<'a>, DecodeError> {
-        let too_short = DecodeError::DatagramTooShort {
-            bytes: datagram.len(),
-        };
-        let (&[code, identifier, high, low], rest) =
-            datagram.split_first_chunk::<4>().ok_or(too_short)?;
+        let too_short = DecodeError::DatagramTooShort { bytes: datagram.len() };
+        let (&[code, identifier, high, low], rest) = datagram.split_first_chunk::<4>().ok_or(too_short)?;
         let (authenticator, _) = rest.split_first_chunk::<16>().ok_or(too_short)?;
         let length = usize::from(u16::from_be_bytes([high, low]));
         if length < HEADER_BYTES {
@@ -58,10 +53,7 @@ impl<'a> Packet<'a> {
         if length > PACKET_BYTES_MAX {
             return Err(DecodeError::LengthTooLong { length });
         }
-        let truncated = DecodeError::DatagramTruncated {
-            length,
-            bytes: datagram.len(),
-        };
+        let truncated = DecodeError::DatagramTruncated { length, bytes: datagram.len() };
         let bytes = datagram.get(..length).ok_or(truncated)?;
         let body = bytes.get(HEADER_BYTES..).ok_or(truncated)?;
         Ok(Packet {
@@ -106,17 +98,13 @@ impl<'a> Packet<'a> {
 
     /// The values of all attributes of this number, in order.
     pub fn all(&self, kind: u8) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.attributes()
-            .filter(move |attribute| attribute.kind == kind)
-            .map(|attribute| attribute.value)
+        self.attributes().filter(move |attribute| attribute.kind == kind).map(|attribute| attribute.value)
     }
 
     /// All vendor attributes in order, over all Vendor-Specific attributes of the packet; those
     /// whose body has another format are passed over (they remain in [`Packet::attributes`]).
     pub fn vendor_attributes(&self) -> impl Iterator<Item = VendorAttribute<'a>> + use<'a> {
-        self.attributes()
-            .filter_map(Attribute::vendor_specific)
-            .flat_map(VendorSpecific::attributes)
+        self.attributes().filter_map(Attribute::vendor_specific).flat_map(VendorSpecific::attributes)
     }
 
     /// The value of the first attribute of this vendor with this number.
@@ -128,9 +116,7 @@ impl<'a> Packet<'a> {
 
     /// The Message-Authenticator, if there is one (RFC 2869, 5.14). It is not yet checked.
     pub fn message_authenticator(&self) -> Option<&'a [u8; 16]> {
-        self.bytes
-            .get(self.message_authenticator_offset?..)?
-            .first_chunk()
+        self.bytes.get(self.message_authenticator_offset?..)?.first_chunk()
     }
 
     /// Where the value of the Message-Authenticator begins in [`Packet::bytes`].
@@ -156,8 +142,7 @@ fn check_attributes(body: &[u8]) -> Result<Option<usize>, DecodeError> {
     let mut offset = HEADER_BYTES;
     let mut rest = body;
     while !rest.is_empty() {
-        let (attribute, after) =
-            split_attribute(rest).map_err(|fault| fault.at(offset, rest.len()))?;
+        let (attribute, after) = split_attribute(rest).map_err(|fault| fault.at(offset, rest.len()))?;
         if attribute.kind == kind::MESSAGE_AUTHENTICATOR {
             let length = attribute.value.len();
             if length != 16 {
@@ -220,10 +205,7 @@ impl Code {
     /// answered in the manner of the port it came to (RFC 5997, 3).
     pub fn answers(self, request: Code) -> bool {
         match request {
-            Code::ACCESS_REQUEST => matches!(
-                self,
-                Code::ACCESS_ACCEPT | Code::ACCESS_REJECT | Code::ACCESS_CHALLENGE
-            ),
+            Code::ACCESS_REQUEST => matches!(self, Code::ACCESS_ACCEPT | Code::ACCESS_REJECT | Code::ACCESS_CHALLENGE),
             Code::ACCOUNTING_REQUEST => self == Code::ACCOUNTING_RESPONSE,
             Code::STATUS_SERVER => {
                 matches!(self, Code::ACCESS_ACCEPT | Code::ACCOUNTING_RESPONSE)
@@ -299,10 +281,7 @@ mod tests {
         assert_eq!(decode(&header(1, 4097)), Err("length-too-long"));
         assert_eq!(decode(&header(1, 21)), Err("datagram-truncated"));
         assert_eq!(decode(&with_body(&[1])), Err("attribute-truncated"));
-        assert_eq!(
-            decode(&with_body(&[1, 1])),
-            Err("attribute-length-too-short")
-        );
+        assert_eq!(decode(&with_body(&[1, 1])), Err("attribute-length-too-short"));
         assert_eq!(decode(&with_body(&[1, 4, 0])), Err("attribute-overrun"));
     }
 
@@ -310,11 +289,7 @@ mod tests {
     fn faults_name_the_byte_where_they_are() {
         assert_eq!(
             Packet::decode(&with_body(&[1, 3, b'a', 2, 9])),
-            Err(DecodeError::AttributeOverrun {
-                offset: 23,
-                length: 9,
-                remaining: 2
-            })
+            Err(DecodeError::AttributeOverrun { offset: 23, length: 9, remaining: 2 })
         );
     }
 

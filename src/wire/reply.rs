@@ -84,11 +84,7 @@ pub struct ReplyBuilder {
 impl ReplyBuilder {
     /// A reply of this code to a request (a packet, a verified one, or what was kept of it).
     pub fn new(code: Code, request: impl Into<ReplyTo>) -> ReplyBuilder {
-        ReplyBuilder {
-            code,
-            request: request.into(),
-            attributes: AttributeWriter::new(code),
-        }
+        ReplyBuilder { code, request: request.into(), attributes: AttributeWriter::new(code) }
     }
 
     /// The code of the reply.
@@ -153,33 +149,16 @@ impl ReplyBuilder {
         let attributes = self.attributes.finish()?;
         let request = &self.request;
         if !self.code.answers(request.code) {
-            return Err(EncodeError::UnexpectedCode {
-                request: request.code,
-                reply: self.code,
-            });
+            return Err(EncodeError::UnexpectedCode { request: request.code, reply: self.code });
         }
-        let message_authenticator: &[u8] = if self.carries_message_authenticator() {
-            &MESSAGE_AUTHENTICATOR_BLANK
-        } else {
-            &[]
-        };
+        let message_authenticator: &[u8] =
+            if self.carries_message_authenticator() { &MESSAGE_AUTHENTICATOR_BLANK } else { &[] };
         let parts = [message_authenticator, attributes, &request.proxy_states];
-        let mut bytes = assemble(
-            self.code,
-            request.identifier,
-            &request.authenticator,
-            &parts,
-        )?;
+        let mut bytes = assemble(self.code, request.identifier, &request.authenticator, &parts)?;
         debug_assert!(bytes.len() <= PACKET_BYTES_MAX);
         if !message_authenticator.is_empty() {
-            let authenticator =
-                message_authenticator_seed(self.code, request.code, &request.authenticator);
-            let digest = message_digest(
-                &bytes,
-                authenticator,
-                MESSAGE_AUTHENTICATOR_FIRST_OFFSET,
-                secret,
-            );
+            let authenticator = message_authenticator_seed(self.code, request.code, &request.authenticator);
+            let digest = message_digest(&bytes, authenticator, MESSAGE_AUTHENTICATOR_FIRST_OFFSET, secret);
             overwrite(&mut bytes, MESSAGE_AUTHENTICATOR_FIRST_OFFSET, &digest);
         }
         let digest = header_digest(&bytes, &request.authenticator, secret);
@@ -190,10 +169,8 @@ impl ReplyBuilder {
     /// Always in what answers an Access-Request or a Status-Server, else where the request had
     /// one: a client that does not know it might refuse the packet.
     fn carries_message_authenticator(&self) -> bool {
-        matches!(
-            self.request.code,
-            Code::ACCESS_REQUEST | Code::STATUS_SERVER
-        ) || self.request.message_authenticator_present
+        matches!(self.request.code, Code::ACCESS_REQUEST | Code::STATUS_SERVER)
+            || self.request.message_authenticator_present
     }
 
     fn may_add(&mut self, kind: u8) -> bool {
@@ -210,36 +187,14 @@ pub(super) const AUTHENTICATOR_OFFSET: usize = 4;
 /// Where the value of a Message-Authenticator stands that is the first attribute.
 pub(super) const MESSAGE_AUTHENTICATOR_FIRST_OFFSET: usize = HEADER_BYTES + 2;
 /// A Message-Authenticator that is still to be computed (RFC 2869, 5.14).
-pub(super) const MESSAGE_AUTHENTICATOR_BLANK: [u8; 18] = [
-    kind::MESSAGE_AUTHENTICATOR,
-    18,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-    0,
-];
+pub(super) const MESSAGE_AUTHENTICATOR_BLANK: [u8; 18] =
+    [kind::MESSAGE_AUTHENTICATOR, 18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// What stands for the authenticator while the Message-Authenticator of a reply is computed: the
 /// request's (RFC 2869, 5.14; RFC 5176, 3.4; RFC 5997, 3), but zeroes in the answer to an
 /// Accounting-Request. No RFC speaks of the latter; FreeRADIUS made zeroes the practice, and its
 /// client refuses anything else (seen with radclient 3.2.1).
-pub(super) fn message_authenticator_seed(
-    reply: Code,
-    request: Code,
-    request_authenticator: &[u8; 16],
-) -> &[u8; 16] {
+pub(super) fn message_authenticator_seed(reply: Code, request: Code, request_authenticator: &[u8; 16]) -> &[u8; 16] {
     if reply == Code::ACCOUNTING_RESPONSE && request == Code::ACCOUNTING_REQUEST {
         &ZERO
     } else {
@@ -249,9 +204,7 @@ pub(super) fn message_authenticator_seed(
 
 /// Puts a digest in its place.
 pub(super) fn overwrite(bytes: &mut [u8], offset: usize, digest: &[u8; 16]) {
-    let place = bytes
-        .get_mut(offset..)
-        .and_then(|rest| rest.first_chunk_mut());
+    let place = bytes.get_mut(offset..).and_then(|rest| rest.first_chunk_mut());
     debug_assert!(place.is_some(), "the packet was assembled with this place");
     if let Some(place) = place {
         *place = *digest;
@@ -281,18 +234,12 @@ mod tests {
 
     fn reply(code: Code, request: &[u8]) -> Vec<u8> {
         let request = Packet::decode(request).expect("built by us");
-        ReplyBuilder::new(code, &request)
-            .integer(kind::SESSION_TIMEOUT, 60)
-            .finish(&secret())
-            .expect("it is short")
+        ReplyBuilder::new(code, &request).integer(kind::SESSION_TIMEOUT, 60).finish(&secret()).expect("it is short")
     }
 
     fn kinds(bytes: &[u8]) -> Vec<u8> {
         let packet = Packet::decode(bytes).expect("built by us");
-        packet
-            .attributes()
-            .map(|attribute| attribute.kind)
-            .collect()
+        packet.attributes().map(|attribute| attribute.kind).collect()
     }
 
     #[test]
@@ -307,11 +254,7 @@ mod tests {
 
     #[test]
     fn access_replies_always_carry_a_message_authenticator_first() {
-        for code in [
-            Code::ACCESS_ACCEPT,
-            Code::ACCESS_REJECT,
-            Code::ACCESS_CHALLENGE,
-        ] {
+        for code in [Code::ACCESS_ACCEPT, Code::ACCESS_REJECT, Code::ACCESS_CHALLENGE] {
             let request = request(Code::ACCESS_REQUEST, false);
             assert_eq!(kinds(&reply(code, &request))[0], 80, "{code}");
         }
@@ -322,14 +265,8 @@ mod tests {
 
     #[test]
     fn an_accounting_response_carries_one_only_where_the_request_did() {
-        let without = reply(
-            Code::ACCOUNTING_RESPONSE,
-            &request(Code::ACCOUNTING_REQUEST, false),
-        );
-        let with = reply(
-            Code::ACCOUNTING_RESPONSE,
-            &request(Code::ACCOUNTING_REQUEST, true),
-        );
+        let without = reply(Code::ACCOUNTING_RESPONSE, &request(Code::ACCOUNTING_REQUEST, false));
+        let with = reply(Code::ACCOUNTING_RESPONSE, &request(Code::ACCOUNTING_REQUEST, true));
         assert_eq!(kinds(&without), [27, 33, 33, 33]);
         assert_eq!(kinds(&with), [80, 27, 33, 33, 33]);
     }
@@ -354,9 +291,7 @@ mod tests {
     fn a_reply_can_be_made_when_the_request_is_gone() {
         let request = request(Code::ACCESS_REQUEST, true);
         let kept = ReplyTo::from(&Packet::decode(&request).expect("built by us"));
-        let later = ReplyBuilder::new(Code::ACCESS_ACCEPT, &kept)
-            .integer(kind::SESSION_TIMEOUT, 60)
-            .finish(&secret());
+        let later = ReplyBuilder::new(Code::ACCESS_ACCEPT, &kept).integer(kind::SESSION_TIMEOUT, 60).finish(&secret());
         assert_eq!(later, Ok(reply(Code::ACCESS_ACCEPT, &request)));
     }
 
@@ -379,10 +314,7 @@ mod tests {
             let mut reply = ReplyBuilder::new(Code::ACCESS_ACCEPT, &packet);
             assert_eq!(
                 reply.attribute(kind, &[0; 16]).finish(&secret()),
-                Err(EncodeError::AttributeRefused {
-                    code: Code::ACCESS_ACCEPT,
-                    kind
-                })
+                Err(EncodeError::AttributeRefused { code: Code::ACCESS_ACCEPT, kind })
             );
         }
     }
@@ -411,19 +343,13 @@ mod tests {
         assert_eq!(reply.finish(&secret()).map(|bytes| bytes.len()), Ok(4096));
         let mut reply = ReplyBuilder::new(Code::ACCOUNTING_RESPONSE, &packet);
         reply.attribute(18, &[0; 250]);
-        assert_eq!(
-            reply.finish(&secret()),
-            Err(EncodeError::PacketTooLong { length: 4097 })
-        );
+        assert_eq!(reply.finish(&secret()), Err(EncodeError::PacketTooLong { length: 4097 }));
     }
 
     #[test]
     fn nothing_is_signed_with_an_empty_secret() {
         let request = request(Code::ACCESS_REQUEST, true);
         let packet = Packet::decode(&request).expect("built by us");
-        assert_eq!(
-            ReplyBuilder::new(Code::ACCESS_ACCEPT, &packet).finish(&"".into()),
-            Err(EncodeError::EmptySecret)
-        );
+        assert_eq!(ReplyBuilder::new(Code::ACCESS_ACCEPT, &packet).finish(&"".into()), Err(EncodeError::EmptySecret));
     }
 }

@@ -7,16 +7,15 @@ use subtle::ConstantTimeEq;
 
 use super::attribute::{AttributeWriter, assemble};
 use super::authenticator::{
-    PASSWORD_BYTES_MAX, Secret, ZERO, check_message_authenticator, header_digest,
-    hide_user_password, message_digest,
+    PASSWORD_BYTES_MAX, Secret, ZERO, check_message_authenticator, header_digest, hide_user_password, message_digest,
 };
 use super::credential::chap_digest;
 use super::error::{EncodeError, ReplyError};
 use super::kind;
 use super::packet::{Code, Packet};
 use super::reply::{
-    AUTHENTICATOR_OFFSET, MESSAGE_AUTHENTICATOR_BLANK, MESSAGE_AUTHENTICATOR_FIRST_OFFSET,
-    message_authenticator_seed, overwrite,
+    AUTHENTICATOR_OFFSET, MESSAGE_AUTHENTICATOR_BLANK, MESSAGE_AUTHENTICATOR_FIRST_OFFSET, message_authenticator_seed,
+    overwrite,
 };
 
 /// A request being put together. Adding never fails; what does not fit is told by
@@ -87,9 +86,7 @@ impl RequestBuilder {
     /// (RFC 2865, 5.2). Only an Access-Request carries one.
     pub fn user_password(&mut self, password: &[u8]) -> &mut RequestBuilder {
         if password.len() > PASSWORD_BYTES_MAX {
-            self.attributes.fail(EncodeError::PasswordTooLong {
-                length: password.len(),
-            });
+            self.attributes.fail(EncodeError::PasswordTooLong { length: password.len() });
             return self;
         }
         let blank = vec![0; password.len().next_multiple_of(16).max(16)];
@@ -109,14 +106,11 @@ impl RequestBuilder {
             Some(challenge) => {
                 let digest = chap_digest(chap_identifier, challenge, password);
                 let value = [&[chap_identifier][..], &digest].concat();
-                self.attribute(kind::CHAP_PASSWORD, &value)
-                    .attribute(kind::CHAP_CHALLENGE, challenge)
+                self.attribute(kind::CHAP_PASSWORD, &value).attribute(kind::CHAP_CHALLENGE, challenge)
             }
             None => {
-                let credential = Credential::ChapByAuthenticator {
-                    identifier: chap_identifier,
-                    password: password.to_vec(),
-                };
+                let credential =
+                    Credential::ChapByAuthenticator { identifier: chap_identifier, password: password.to_vec() };
                 self.late_value(kind::CHAP_PASSWORD, &[0; 17], credential)
             }
         }
@@ -137,11 +131,7 @@ impl RequestBuilder {
     ///
     /// The first attribute that could not be added; a code that is not a request's; a packet that
     /// would be too long; an empty secret.
-    pub fn finish(
-        &self,
-        secret: &Secret,
-        random_authenticator: [u8; 16],
-    ) -> Result<Vec<u8>, EncodeError> {
+    pub fn finish(&self, secret: &Secret, random_authenticator: [u8; 16]) -> Result<Vec<u8>, EncodeError> {
         if secret.is_empty() {
             return Err(EncodeError::EmptySecret);
         }
@@ -157,11 +147,7 @@ impl RequestBuilder {
                 *place = byte;
             }
         }
-        let message_authenticator: &[u8] = if self.message_authenticator {
-            &MESSAGE_AUTHENTICATOR_BLANK
-        } else {
-            &[]
-        };
+        let message_authenticator: &[u8] = if self.message_authenticator { &MESSAGE_AUTHENTICATOR_BLANK } else { &[] };
         let parts = [message_authenticator, &attributes];
         let mut bytes = assemble(self.code, self.identifier, &authenticator, &parts)?;
         if self.message_authenticator {
@@ -177,12 +163,7 @@ impl RequestBuilder {
     }
 
     /// Keeps room for a value that is known only when the authenticator is.
-    fn late_value(
-        &mut self,
-        kind: u8,
-        blank: &[u8],
-        credential: Credential,
-    ) -> &mut RequestBuilder {
+    fn late_value(&mut self, kind: u8, blank: &[u8], credential: Credential) -> &mut RequestBuilder {
         if self.code != Code::ACCESS_REQUEST {
             self.attributes.refuse(kind);
             return self;
@@ -200,10 +181,7 @@ impl Credential {
                 // Its length was checked when it was added.
                 hide_user_password(password, secret, authenticator).unwrap_or_default()
             }
-            Credential::ChapByAuthenticator {
-                identifier,
-                password,
-            } => {
+            Credential::ChapByAuthenticator { identifier, password } => {
                 let digest = chap_digest(*identifier, authenticator, password);
                 [&[*identifier][..], &digest].concat()
             }
@@ -217,32 +195,21 @@ impl Credential {
 /// # Errors
 ///
 /// What did not hold. A request of ours that does not decode counts as malformed too.
-pub fn verify_reply<'a>(
-    reply: &'a [u8],
-    request: &[u8],
-    secret: &Secret,
-) -> Result<Packet<'a>, ReplyError> {
+pub fn verify_reply<'a>(reply: &'a [u8], request: &[u8], secret: &Secret) -> Result<Packet<'a>, ReplyError> {
     let request = Packet::decode(request)?;
     let reply = Packet::decode(reply)?;
     if reply.identifier() != request.identifier() {
-        return Err(ReplyError::IdentifierMismatch {
-            expected: request.identifier(),
-            found: reply.identifier(),
-        });
+        return Err(ReplyError::IdentifierMismatch { expected: request.identifier(), found: reply.identifier() });
     }
     if !reply.code().answers(request.code()) {
-        return Err(ReplyError::UnexpectedCode {
-            request: request.code(),
-            reply: reply.code(),
-        });
+        return Err(ReplyError::UnexpectedCode { request: request.code(), reply: reply.code() });
     }
     let expected = header_digest(reply.bytes(), request.authenticator(), secret);
     if secret.is_empty() || !bool::from(expected.ct_eq(reply.authenticator())) {
         return Err(ReplyError::BadAuthenticator);
     }
     let seed = message_authenticator_seed(reply.code(), request.code(), request.authenticator());
-    let is_wrong_over =
-        |seed: &[u8; 16]| check_message_authenticator(&reply, seed, secret) == Some(false);
+    let is_wrong_over = |seed: &[u8; 16]| check_message_authenticator(&reply, seed, secret) == Some(false);
     // Servers differ over the seed in an Accounting-Response; either proves the secret.
     if is_wrong_over(seed) && is_wrong_over(request.authenticator()) {
         return Err(ReplyError::BadMessageAuthenticator);
@@ -254,9 +221,7 @@ pub fn verify_reply<'a>(
 #[allow(clippy::indexing_slicing)] // a test may panic
 mod tests {
     use super::*;
-    use crate::wire::authenticator::{
-        MessageAuthenticatorRule, reveal_user_password, verify_request,
-    };
+    use crate::wire::authenticator::{MessageAuthenticatorRule, reveal_user_password, verify_request};
     use crate::wire::credential::{chap_challenge, chap_matches, pap_matches};
     use crate::wire::reply::ReplyBuilder;
 
@@ -279,16 +244,8 @@ mod tests {
             .expect("short");
         let packet = Packet::decode(&bytes).expect("built by us");
         let hidden = packet.first(kind::USER_PASSWORD).expect("added");
-        assert_eq!(
-            reveal_user_password(hidden, &secret(), packet.authenticator()).as_deref(),
-            Some(&b"secret1"[..])
-        );
-        assert!(pap_matches(
-            hidden,
-            &secret(),
-            packet.authenticator(),
-            b"secret1"
-        ));
+        assert_eq!(reveal_user_password(hidden, &secret(), packet.authenticator()).as_deref(), Some(&b"secret1"[..]));
+        assert!(pap_matches(hidden, &secret(), packet.authenticator(), b"secret1"));
         assert_eq!(packet.first(kind::CALLED_STATION_ID), Some(&b"4930123"[..]));
         assert!(verify_request(packet, &secret(), MessageAuthenticatorRule::Required).is_ok());
     }
@@ -296,10 +253,7 @@ mod tests {
     #[test]
     fn chap_answers_its_challenge_or_the_authenticator() {
         for challenge in [None, Some(&b"challenge"[..])] {
-            let bytes = access()
-                .chap_password(77, challenge, b"secret1")
-                .finish(&secret(), [8; 16])
-                .expect("short");
+            let bytes = access().chap_password(77, challenge, b"secret1").finish(&secret(), [8; 16]).expect("short");
             let packet = Packet::decode(&bytes).expect("built by us");
             let value = packet.first(kind::CHAP_PASSWORD).expect("added");
             assert_eq!(value.len(), 17);
@@ -311,10 +265,8 @@ mod tests {
     #[test]
     fn a_random_authenticator_of_zeroes_is_sent_as_it_is() {
         for code in [Code::ACCESS_REQUEST, Code::STATUS_SERVER] {
-            let bytes = RequestBuilder::new(code, 1)
-                .message_authenticator(true)
-                .finish(&secret(), [0; 16])
-                .expect("short");
+            let bytes =
+                RequestBuilder::new(code, 1).message_authenticator(true).finish(&secret(), [0; 16]).expect("short");
             let packet = Packet::decode(&bytes).expect("built by us");
             assert_eq!(packet.authenticator(), &[0; 16], "{code}");
         }
@@ -326,10 +278,7 @@ mod tests {
         request.user_password(b"x");
         assert_eq!(
             request.finish(&secret(), [0; 16]),
-            Err(EncodeError::AttributeRefused {
-                code: Code::ACCOUNTING_REQUEST,
-                kind: kind::USER_PASSWORD
-            })
+            Err(EncodeError::AttributeRefused { code: Code::ACCOUNTING_REQUEST, kind: kind::USER_PASSWORD })
         );
     }
 
@@ -339,10 +288,7 @@ mod tests {
             RequestBuilder::new(Code::ACCESS_ACCEPT, 1).finish(&secret(), [0; 16]),
             Err(EncodeError::NotARequest(Code::ACCESS_ACCEPT))
         );
-        assert_eq!(
-            access().finish(&"".into(), [0; 16]),
-            Err(EncodeError::EmptySecret)
-        );
+        assert_eq!(access().finish(&"".into(), [0; 16]), Err(EncodeError::EmptySecret));
         assert_eq!(
             access().user_password(&[0; 129]).finish(&secret(), [0; 16]),
             Err(EncodeError::PasswordTooLong { length: 129 })
@@ -352,9 +298,7 @@ mod tests {
     fn exchange() -> (Vec<u8>, Vec<u8>) {
         let request = access().finish(&secret(), [8; 16]).expect("short");
         let packet = Packet::decode(&request).expect("built by us");
-        let reply = ReplyBuilder::new(Code::ACCESS_ACCEPT, &packet)
-            .finish(&secret())
-            .expect("short");
+        let reply = ReplyBuilder::new(Code::ACCESS_ACCEPT, &packet).finish(&secret()).expect("short");
         (request, reply)
     }
 
@@ -363,25 +307,16 @@ mod tests {
         let (request, mut reply) = exchange();
         assert!(verify_reply(&reply, &request, &secret()).is_ok());
         reply[1] ^= 1;
-        assert_eq!(
-            verify_reply(&reply, &request, &secret()).map_err(ReplyError::name),
-            Err("identifier-mismatch")
-        );
+        assert_eq!(verify_reply(&reply, &request, &secret()).map_err(ReplyError::name), Err("identifier-mismatch"));
         reply[1] ^= 1;
         reply[0] = Code::ACCOUNTING_RESPONSE.0;
-        assert_eq!(
-            verify_reply(&reply, &request, &secret()).map_err(ReplyError::name),
-            Err("unexpected-code")
-        );
+        assert_eq!(verify_reply(&reply, &request, &secret()).map_err(ReplyError::name), Err("unexpected-code"));
     }
 
     #[test]
     fn a_reply_with_another_secret_is_refused() {
         let (request, reply) = exchange();
-        assert_eq!(
-            verify_reply(&reply, &request, &"other".into()).map_err(ReplyError::name),
-            Err("bad-authenticator")
-        );
+        assert_eq!(verify_reply(&reply, &request, &"other".into()).map_err(ReplyError::name), Err("bad-authenticator"));
         assert_eq!(
             verify_reply(&reply[..19], &request, &secret()).map_err(ReplyError::name),
             Err("datagram-too-short")
@@ -392,9 +327,7 @@ mod tests {
     fn a_reply_whose_message_authenticator_is_wrong_is_refused() {
         let (request, mut reply) = exchange();
         reply[30] ^= 1;
-        let vector = *Packet::decode(&request)
-            .expect("built by us")
-            .authenticator();
+        let vector = *Packet::decode(&request).expect("built by us").authenticator();
         let digest = header_digest(&reply, &vector, &secret());
         reply[4..20].copy_from_slice(&digest);
         assert_eq!(

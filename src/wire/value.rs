@@ -157,10 +157,7 @@ mod tests {
     #[test]
     fn a_prefix_brings_the_bytes_that_its_length_needs() {
         let prefix = |value: &[u8]| ipv6_prefix(value).map(|(ip, bits)| format!("{ip}/{bits}"));
-        assert_eq!(
-            prefix(&[0, 32, 0x20, 0x01, 0x0d, 0xb8]).as_deref(),
-            Some("2001:db8::/32")
-        );
+        assert_eq!(prefix(&[0, 32, 0x20, 0x01, 0x0d, 0xb8]).as_deref(), Some("2001:db8::/32"));
         assert_eq!(prefix(&[0, 0]).as_deref(), Some("::/0"));
         assert_eq!(prefix(&[0, 33, 0x20, 0x01, 0x0d, 0xb8]), None);
         assert_eq!(prefix(&[0, 129]), None);

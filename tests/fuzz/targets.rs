@@ -19,7 +19,11 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 #[allow(dead_code)] // libFuzzer's files name their target themselves
-pub const TARGETS: &[(&str, Target)] = &[("decode", decode), ("dictionary", dictionary)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("decode", decode), ("dictionary", dictionary), ("dialects", dialects::read_and_answer)];
+
+#[path = "dialects.rs"]
+pub mod dialects;
 
 /// A datagram from anywhere: it is refused or read, and what was read can be built again,
 /// answered, and the answer believed.
@@ -71,19 +75,13 @@ fn rebuild(packet: &Packet<'_>, secret: &Secret) {
                 })
                 .expect("what we sign is believed");
         }
-        Err(error) => assert!(
-            matches!(error, EncodeError::NotARequest(_)),
-            "what came in fits going out: {error}"
-        ),
+        Err(error) => assert!(matches!(error, EncodeError::NotARequest(_)), "what came in fits going out: {error}"),
     }
 }
 
 /// All attributes but the Message-Authenticator, which may stand elsewhere.
 fn others<'a>(packet: &Packet<'a>) -> Vec<Attribute<'a>> {
-    packet
-        .attributes()
-        .filter(|it| it.kind != kind::MESSAGE_AUTHENTICATOR)
-        .collect()
+    packet.attributes().filter(|it| it.kind != kind::MESSAGE_AUTHENTICATOR).collect()
 }
 
 /// Every request can be answered, unless its Proxy-State fills the answer.
@@ -96,22 +94,12 @@ fn answer(packet: &Packet<'_>, secret: &Secret) {
         _ => return,
     };
     let kept = ReplyTo::from(packet);
-    match ReplyBuilder::new(code, &kept)
-        .split_text(kind::REPLY_MESSAGE, "no")
-        .finish(secret)
-    {
+    match ReplyBuilder::new(code, &kept).split_text(kind::REPLY_MESSAGE, "no").finish(secret) {
         Ok(bytes) => {
             let reply = verify_reply(&bytes, packet.bytes(), secret).expect("ours");
-            assert!(
-                reply
-                    .all(kind::PROXY_STATE)
-                    .eq(packet.all(kind::PROXY_STATE))
-            );
+            assert!(reply.all(kind::PROXY_STATE).eq(packet.all(kind::PROXY_STATE)));
         }
-        Err(error) => assert!(
-            matches!(error, EncodeError::PacketTooLong { .. }),
-            "{error}"
-        ),
+        Err(error) => assert!(matches!(error, EncodeError::PacketTooLong { .. }), "{error}"),
     }
 }
 
@@ -137,10 +125,7 @@ pub fn dictionary(bytes: &[u8]) {
         }
         Err(error) => {
             let shown = error.to_string();
-            assert!(
-                shown.len() < 400 && !shown.chars().any(char::is_control),
-                "{shown:?}"
-            );
+            assert!(shown.len() < 400 && !shown.chars().any(char::is_control), "{shown:?}");
         }
     }
 }

@@ -33,12 +33,8 @@ fn datagram() -> impl Strategy<Value = Vec<u8>> {
         bytes[2..4].copy_from_slice(&length.to_be_bytes());
         bytes
     });
-    let attributes = (
-        vec(attribute(), 0..8),
-        any::<u8>(),
-        any::<prop::sample::Index>(),
-    )
-        .prop_map(|(attributes, noise, place)| {
+    let attributes =
+        (vec(attribute(), 0..8), any::<u8>(), any::<prop::sample::Index>()).prop_map(|(attributes, noise, place)| {
             let mut bytes = vec![1, 1, 0, 0];
             bytes.extend([0; 16]);
             for (kind, value) in attributes {
@@ -57,10 +53,7 @@ fn datagram() -> impl Strategy<Value = Vec<u8>> {
 /// An attribute that a caller may add by hand to any packet.
 fn attribute() -> impl Strategy<Value = (u8, Vec<u8>)> {
     let free = any::<u8>().prop_filter("placed by the builder", |kind| {
-        !matches!(
-            *kind,
-            kind::MESSAGE_AUTHENTICATOR | kind::USER_PASSWORD | kind::CHAP_PASSWORD
-        )
+        !matches!(*kind, kind::MESSAGE_AUTHENTICATOR | kind::USER_PASSWORD | kind::CHAP_PASSWORD)
     });
     (free, vec(any::<u8>(), 0..60))
 }
@@ -358,10 +351,7 @@ fn dictionary_line() -> impl Strategy<Value = String> {
         "root",
         "encrypt=1",
     ]);
-    prop_oneof![
-        vec(word, 0..6).prop_map(|words| words.join(" ")),
-        ".{0,40}".prop_map(|line| line.replace('\n', " ")),
-    ]
+    prop_oneof![vec(word, 0..6).prop_map(|words| words.join(" ")), ".{0,40}".prop_map(|line| line.replace('\n', " ")),]
 }
 
 // ---------------------------------------------------------------------- the oracle
@@ -476,15 +466,9 @@ fn the_oracle_gives_numbers_the_same_names() {
         ("Session-Timeout", rfc2865::SESSION_TIMEOUT_TYPE),
         ("Class", rfc2865::CLASS_TYPE),
         ("NAS-Port-Type", rfc2865::NAS_PORT_TYPE_TYPE),
-        (
-            "Acct-Terminate-Cause",
-            radius::core::rfc2866::ACCT_TERMINATE_CAUSE_TYPE,
-        ),
+        ("Acct-Terminate-Cause", radius::core::rfc2866::ACCT_TERMINATE_CAUSE_TYPE),
         ("Framed-Pool", radius::core::rfc2869::FRAMED_POOL_TYPE),
-        (
-            "Framed-IPv6-Pool",
-            radius::core::rfc3162::FRAMED_IPV6_POOL_TYPE,
-        ),
+        ("Framed-IPv6-Pool", radius::core::rfc3162::FRAMED_IPV6_POOL_TYPE),
         ("Error-Cause", radius::core::rfc3576::ERROR_CAUSE_TYPE),
         ("Digest-HA1", radius::core::rfc5090::DIGEST_HA1_TYPE),
         ("SIP-AOR", radius::core::rfc5090::SIP_AOR_TYPE),

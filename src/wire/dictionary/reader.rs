@@ -7,9 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    AttributeDefinition, Dictionary, DictionaryError, DictionaryFault, NO_VENDOR, ValueType,
-};
+use super::{AttributeDefinition, Dictionary, DictionaryError, DictionaryFault, NO_VENDOR, ValueType};
 use crate::wire::value::Quoted;
 
 /// The longest file.
@@ -75,8 +73,7 @@ impl Reader {
         if self.files > FILES_MAX {
             return Err(error(name, 0, DictionaryFault::TooManyFiles));
         }
-        let text =
-            source(name).map_err(|reason| error(name, 0, DictionaryFault::CannotRead(reason)))?;
+        let text = source(name).map_err(|reason| error(name, 0, DictionaryFault::CannotRead(reason)))?;
         if text.len() > FILE_BYTES_MAX {
             return Err(error(name, 0, DictionaryFault::FileTooLong));
         }
@@ -93,9 +90,7 @@ impl Reader {
             match keyword {
                 "$INCLUDE" | "$INCLUDE-" => {
                     let included = words.next().ok_or(DictionaryFault::Missing("a file name"));
-                    let included = included
-                        .and_then(|included| join(name, included))
-                        .map_err(at)?;
+                    let included = included.and_then(|included| join(name, included)).map_err(at)?;
                     if open.contains(&included) {
                         return Err(at(DictionaryFault::Cycle(shown(&included))));
                     }
@@ -107,9 +102,7 @@ impl Reader {
                         other => other?,
                     }
                 }
-                _ => self
-                    .line(keyword, &mut words, &mut block, name, line)
-                    .map_err(at)?,
+                _ => self.line(keyword, &mut words, &mut block, name, line).map_err(at)?,
             }
         }
         open.pop();
@@ -148,20 +141,15 @@ impl Reader {
     }
 
     /// `VENDOR name number [format=t,l[,c]]`
-    fn vendor<'t>(
-        &mut self,
-        words: &mut impl Iterator<Item = &'t str>,
-    ) -> Result<(), DictionaryFault> {
+    fn vendor<'t>(&mut self, words: &mut impl Iterator<Item = &'t str>) -> Result<(), DictionaryFault> {
         let name = next_name(words, "a vendor name")?;
         let number = next_number(words)?;
         let number = u32::try_from(number)
             .ok()
             .filter(|number| *number != NO_VENDOR)
             .ok_or_else(|| DictionaryFault::BadNumber(number.to_string()))?;
-        let is_foreign = words
-            .next()
-            .and_then(|option| option.strip_prefix("format="))
-            .is_some_and(|format| format != "1,1");
+        let is_foreign =
+            words.next().and_then(|option| option.strip_prefix("format=")).is_some_and(|format| format != "1,1");
         self.count()?;
         let key = name.to_ascii_lowercase();
         let known = self.dictionary.vendor_numbers.get(&key);
@@ -184,19 +172,10 @@ impl Reader {
         block: &mut Block,
     ) -> Result<(), DictionaryFault> {
         let name = next_name(words, "a vendor name")?;
-        let number = self
-            .dictionary
-            .vendor_number(&name)
-            .ok_or_else(|| DictionaryFault::UnknownVendor(shown(&name)))?;
+        let number =
+            self.dictionary.vendor_number(&name).ok_or_else(|| DictionaryFault::UnknownVendor(shown(&name)))?;
         let is_simple = words.next().is_none() && !self.foreign_vendors.contains(&number);
-        begin(
-            block,
-            if is_simple {
-                Block::Vendor { number, name }
-            } else {
-                Block::Skipped { name }
-            },
-        )
+        begin(block, if is_simple { Block::Vendor { number, name } } else { Block::Skipped { name } })
     }
 
     /// `ATTRIBUTE name number type [flags | vendor]`
@@ -206,12 +185,8 @@ impl Reader {
         block: &Block,
     ) -> Result<(), DictionaryFault> {
         let name = next_name(words, "an attribute name")?;
-        let number = words
-            .next()
-            .ok_or(DictionaryFault::Missing("an attribute number"))?;
-        let type_name = words
-            .next()
-            .ok_or(DictionaryFault::Missing("an attribute type"))?;
+        let number = words.next().ok_or(DictionaryFault::Missing("an attribute number"))?;
+        let type_name = words.next().ok_or(DictionaryFault::Missing("an attribute type"))?;
         let options = words.next().unwrap_or_default();
         self.count()?;
         let vendor = match block {
@@ -228,9 +203,7 @@ impl Reader {
             return Ok(());
         };
         let definition = AttributeDefinition {
-            is_concealed: options
-                .split(',')
-                .any(|flag| flag == "secret" || flag.starts_with("encrypt=")),
+            is_concealed: options.split(',').any(|flag| flag == "secret" || flag.starts_with("encrypt=")),
             name,
             vendor,
             kind,
@@ -247,9 +220,10 @@ impl Reader {
         let number = (definition.vendor, definition.kind);
         if let Some(index) = dictionary.by_name.get(&key) {
             // The same line twice, as when a file is included by two others, changes nothing.
-            let is_same = dictionary.attributes.get(*index).is_some_and(|known| {
-                (known.vendor, known.kind) == number && known.value_type == definition.value_type
-            });
+            let is_same = dictionary
+                .attributes
+                .get(*index)
+                .is_some_and(|known| (known.vendor, known.kind) == number && known.value_type == definition.value_type);
             if !is_same {
                 return Err(DictionaryFault::Redefined(shown(&definition.name)));
             }
@@ -274,13 +248,7 @@ impl Reader {
         let name = next_name(words, "a value name")?;
         let number = next_number(words)?;
         self.count()?;
-        self.values.push(PendingValue {
-            file: file.to_owned(),
-            line,
-            attribute,
-            name,
-            number,
-        });
+        self.values.push(PendingValue { file: file.to_owned(), line, attribute, name, number });
         Ok(())
     }
 
@@ -328,16 +296,10 @@ impl DictionaryError {
 
 /// The words of a line, without the comment at its end.
 fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split('#')
-        .next()
-        .unwrap_or_default()
-        .split_ascii_whitespace()
+    line.split('#').next().unwrap_or_default().split_ascii_whitespace()
 }
 
-fn next_name<'t>(
-    words: &mut impl Iterator<Item = &'t str>,
-    what: &'static str,
-) -> Result<String, DictionaryFault> {
+fn next_name<'t>(words: &mut impl Iterator<Item = &'t str>, what: &'static str) -> Result<String, DictionaryFault> {
     let name = words.next().ok_or(DictionaryFault::Missing(what))?;
     check_name(name)?;
     Ok(name.to_owned())
@@ -372,9 +334,7 @@ fn number(word: &str) -> Option<u64> {
 fn attribute_number(word: &str) -> Result<Option<u8>, DictionaryFault> {
     let bad = || DictionaryFault::BadNumber(shown(word));
     if word.contains('.') {
-        let is_path = word
-            .split('.')
-            .all(|part| part.is_empty() || number(part).is_some());
+        let is_path = word.split('.').all(|part| part.is_empty() || number(part).is_some());
         return if is_path { Ok(None) } else { Err(bad()) };
     }
     let number = number(word).ok_or_else(bad)?;
@@ -384,11 +344,7 @@ fn attribute_number(word: &str) -> Result<Option<u8>, DictionaryFault> {
 /// The type of that name; `None` for one whose values are not carried in the simple format.
 fn value_type(word: &str) -> Result<Option<ValueType>, DictionaryFault> {
     // `octets[16]` also tells the length, which is not needed to name a value.
-    let base = word
-        .split('[')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let base = word.split('[').next().unwrap_or_default().to_ascii_lowercase();
     Ok(Some(match base.as_str() {
         "string" => ValueType::Text,
         "octets" | "abinary" | "ether" => ValueType::Octets,
@@ -417,17 +373,13 @@ fn begin(block: &mut Block, next: Block) -> Result<(), DictionaryFault> {
             *block = next;
             Ok(())
         }
-        Block::Vendor { name, .. } | Block::Skipped { name } => {
-            Err(DictionaryFault::Nested(shown(name)))
-        }
+        Block::Vendor { name, .. } | Block::Skipped { name } => Err(DictionaryFault::Nested(shown(name))),
     }
 }
 
 fn end(block: &mut Block, ended: &str) -> Result<(), DictionaryFault> {
     match block {
-        Block::Vendor { name, .. } | Block::Skipped { name }
-            if name.eq_ignore_ascii_case(ended) =>
-        {
+        Block::Vendor { name, .. } | Block::Skipped { name } if name.eq_ignore_ascii_case(ended) => {
             *block = Block::None;
             Ok(())
         }
@@ -457,11 +409,7 @@ fn join(from: &str, name: &str) -> Result<String, DictionaryFault> {
 }
 
 fn error(file: &str, line: usize, fault: DictionaryFault) -> DictionaryError {
-    DictionaryError {
-        file: file.to_owned(),
-        line,
-        fault,
-    }
+    DictionaryError { file: file.to_owned(), line, fault }
 }
 
 /// A word of a file, quoted, and cut where it is long.
@@ -508,10 +456,7 @@ mod tests {
     #[test]
     fn faults_name_file_and_line() {
         let files = [("root", "\n$INCLUDE sub/a\n"), ("sub/a", "\n\nWHAT\n")];
-        assert_eq!(
-            read_files(&files),
-            Err(r#"sub/a:3: unknown keyword "WHAT""#.to_owned())
-        );
+        assert_eq!(read_files(&files), Err(r#"sub/a:3: unknown keyword "WHAT""#.to_owned()));
     }
 
     #[test]
@@ -549,37 +494,22 @@ mod tests {
     fn blocks_end_where_they_begin() {
         let vendor = "VENDOR V 7\nVENDOR W 8\nBEGIN-VENDOR V\n";
         assert_eq!(fault(vendor), "root:3: \"V\" does not end in this file");
-        assert_eq!(
-            fault(&format!("{vendor}BEGIN-VENDOR W")),
-            "root:4: \"V\" begins inside another block"
-        );
-        assert_eq!(
-            fault(&format!("{vendor}END-VENDOR W")),
-            "root:4: \"W\" ends here but did not begin"
-        );
+        assert_eq!(fault(&format!("{vendor}BEGIN-VENDOR W")), "root:4: \"V\" begins inside another block");
+        assert_eq!(fault(&format!("{vendor}END-VENDOR W")), "root:4: \"W\" ends here but did not begin");
     }
 
     #[test]
     fn includes_stay_inside_and_end() {
         for name in ["/etc/passwd", "../x", "a/../../x", "a//b", "C:\\x"] {
-            assert!(
-                fault(&format!("$INCLUDE {name}")).contains("own directory"),
-                "{name}"
-            );
+            assert!(fault(&format!("$INCLUDE {name}")).contains("own directory"), "{name}");
         }
         let cycle = [("a", "$INCLUDE b"), ("b", "$INCLUDE ./a")];
-        assert_eq!(
-            read_files(&cycle),
-            Err("b:1: \"a\" includes itself".to_owned())
-        );
+        assert_eq!(read_files(&cycle), Err("b:1: \"a\" includes itself".to_owned()));
         let deep = read("d0", &mut |name| {
             let depth: usize = name.trim_start_matches('d').parse().expect("ours");
             Ok(format!("$INCLUDE d{}", depth + 1))
         });
-        assert_eq!(
-            deep.map_err(|error| error.fault),
-            Err(DictionaryFault::TooDeep)
-        );
+        assert_eq!(deep.map_err(|error| error.fault), Err(DictionaryFault::TooDeep));
     }
 
     #[test]
@@ -589,14 +519,9 @@ mod tests {
             reads += 1;
             let depth = name.split('/').count();
             let width = if depth < INCLUDE_DEPTH_MAX { 9 } else { 0 };
-            Ok((0..width)
-                .map(|it| format!("$INCLUDE {depth}{it}/x\n"))
-                .collect())
+            Ok((0..width).map(|it| format!("$INCLUDE {depth}{it}/x\n")).collect())
         });
-        assert_eq!(
-            wide.map_err(|error| error.fault),
-            Err(DictionaryFault::TooManyFiles)
-        );
+        assert_eq!(wide.map_err(|error| error.fault), Err(DictionaryFault::TooManyFiles));
         assert_eq!(reads, FILES_MAX);
     }
 
@@ -612,22 +537,14 @@ mod tests {
         assert!(fault(&" ".repeat(FILE_BYTES_MAX + 1)).contains("longer than"));
         let name = "x".repeat(NAME_BYTES_MAX + 1);
         let shown = fault(&format!("ATTRIBUTE {name} 1 string"));
-        assert!(
-            shown.ends_with("\"... is not a name") && shown.len() < 120,
-            "{shown}"
-        );
+        assert!(shown.ends_with("\"... is not a name") && shown.len() < 120, "{shown}");
         let many = read("0", &mut |name| {
             let first: usize = name.parse().expect("ours");
-            let mut text: String = (0..20_000)
-                .map(|it| format!("VALUE X v{} 1\n", first * 20_000 + it))
-                .collect();
+            let mut text: String = (0..20_000).map(|it| format!("VALUE X v{} 1\n", first * 20_000 + it)).collect();
             text.push_str(&format!("$INCLUDE {}", first + 1));
             Ok(text)
         });
-        assert_eq!(
-            many.map_err(|error| error.fault),
-            Err(DictionaryFault::TooManyDefinitions)
-        );
+        assert_eq!(many.map_err(|error| error.fault), Err(DictionaryFault::TooManyDefinitions));
     }
 
     #[test]
@@ -657,9 +574,8 @@ mod tests {
 
     #[test]
     fn values_may_come_before_their_attribute_and_share_a_number() {
-        let dictionary =
-            read_text("VALUE X Alive 3\nVALUE X Interim-Update 0x3\nATTRIBUTE X 40 integer\n")
-                .expect("order does not matter");
+        let dictionary = read_text("VALUE X Alive 3\nVALUE X Interim-Update 0x3\nATTRIBUTE X 40 integer\n")
+            .expect("order does not matter");
         let definition = dictionary.attribute_named("x").expect("defined");
         assert_eq!(definition.value_name(3), Some("Interim-Update"));
         assert_eq!(definition.value_number("ALIVE"), Some(3));
@@ -699,11 +615,7 @@ mod tests {
              ATTRIBUTE C 3 octets\n",
         )
         .expect("flags are known or ignored");
-        let concealed: Vec<_> = dictionary
-            .attributes()
-            .iter()
-            .map(|definition| definition.is_concealed)
-            .collect();
+        let concealed: Vec<_> = dictionary.attributes().iter().map(|definition| definition.is_concealed).collect();
         assert_eq!(concealed, [true, true, false]);
     }
 }

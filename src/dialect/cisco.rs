@@ -1,0 +1,72 @@
+//! The dialect of Cisco voice gateways and of the many that write like them: a call has an
+//! h323-conf-id that its legs share, and replies carry h323 texts beside the plain attributes.
+
+use crate::domain::decision::{Accept, Rejected};
+use crate::domain::nas::Nas;
+use crate::wire::packet::Packet;
+use crate::wire::reply::ReplyBuilder;
+
+use super::profile::{Profile, ReplyStyle};
+use super::{
+    AccessRequest, AccountingRequest, Asked, ClassMark, Dialect, NotACallPacket, h323, identification, reading, rfc,
+};
+
+/// A make that is answered with h323 attributes.
+#[derive(Clone, Copy, Debug)]
+pub struct Cisco {
+    /// Its habits.
+    pub profile: &'static Profile,
+}
+
+impl Dialect for Cisco {
+    fn read_access<'a>(&self, packet: &Packet<'a>, _: &Nas, mark: ClassMark) -> AccessRequest<'a> {
+        reading::access(packet, self.profile, mark)
+    }
+
+    fn read_accounting(
+        &self,
+        packet: &Packet<'_>,
+        nas: &Nas,
+        mark: ClassMark,
+    ) -> Result<AccountingRequest, NotACallPacket> {
+        reading::accounting(packet, nas, self.profile, mark)
+    }
+
+    fn write_accept(&self, accept: &Accept, _: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
+        rfc::accept_attributes(accept, mark, reply);
+        let profile = self.profile;
+        // Some take an Accept without a code, or with any but 0, for a rejection.
+        write_return_code(0, profile, asked, reply);
+        if let Some(seconds) = accept.session_timeout {
+            write(h323::CREDIT_TIME, &rfc::told_seconds(seconds).to_string(), profile, asked, reply);
+        }
+        if let Some((credit, currency)) = accept.credit {
+            write(h323::CREDIT_AMOUNT, &h323::credit_amount(credit), profile, asked, reply);
+            write(h323::CURRENCY, currency.code(), profile, asked, reply);
+        }
+        write(h323::BILLING_MODEL, &profile.billing_model.to_string(), profile, asked, reply);
+    }
+
+    fn write_reject(&self, rejected: &Rejected, _: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
+        rfc::reject_attributes(rejected, reply);
+        write_return_code(self.profile.return_codes.code(rejected), self.profile, asked, reply);
+    }
+
+    fn identification(&self, packet: &Packet<'_>) -> Box<[u8]> {
+        identification::of(packet, self.profile)
+    }
+}
+
+/// Adds h323-return-code.
+pub(super) fn write_return_code(code: u8, profile: &Profile, asked: &Asked, reply: &mut ReplyBuilder) {
+    write(h323::RETURN_CODE, &code.to_string(), profile, asked, reply);
+}
+
+/// Adds one attribute of Cisco's layout, under the vendor that the request used.
+fn write(kind: u8, value: &str, profile: &Profile, asked: &Asked, reply: &mut ReplyBuilder) {
+    let vendor = asked.layout_vendor.unwrap_or(profile.reply_vendor);
+    match (profile.reply_style, h323::name(kind)) {
+        (ReplyStyle::Prefixed, Some(name)) => reply.vendor(vendor, kind, format!("{name}={value}").as_bytes()),
+        _ => reply.vendor(vendor, kind, value.as_bytes()),
+    };
+}

@@ -1,0 +1,108 @@
+//! One walk over a packet: the values that dialects read, where they stand, nothing interpreted.
+//!
+//! Of an attribute that is there twice the first one with a value counts. Nothing is copied.
+
+use crate::wire::kind;
+use crate::wire::packet::{Attribute, Packet};
+
+use super::h323;
+use super::profile::Profile;
+
+/// The values of a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Fields<'a> {
+    pub user_name: Option<&'a [u8]>,
+    pub user_password: Option<&'a [u8]>,
+    pub chap_password: Option<&'a [u8]>,
+    pub service_type: Option<&'a [u8]>,
+    pub framed_address: Option<&'a [u8]>,
+    pub called: Option<&'a [u8]>,
+    pub calling: Option<&'a [u8]>,
+    pub session_id: Option<&'a [u8]>,
+    pub status_type: Option<&'a [u8]>,
+    pub delay_time: Option<&'a [u8]>,
+    pub session_time: Option<&'a [u8]>,
+    pub event_timestamp: Option<&'a [u8]>,
+    pub sip_method: Option<&'a [u8]>,
+    pub sip_response_code: Option<&'a [u8]>,
+    /// The vendor under which attributes of Cisco's layout came.
+    pub layout_vendor: Option<u32>,
+    pub remote_address: Option<&'a [u8]>,
+    pub conf_id: Option<&'a [u8]>,
+    pub setup_time: Option<&'a [u8]>,
+    pub call_origin: Option<&'a [u8]>,
+    pub connect_time: Option<&'a [u8]>,
+    pub disconnect_time: Option<&'a [u8]>,
+    pub disconnect_cause: Option<&'a [u8]>,
+    pub call_id: Option<&'a [u8]>,
+}
+
+/// Framed-IP-Address (RFC 2865, 5.8).
+const FRAMED_IP_ADDRESS: u8 = 8;
+
+impl<'a> Fields<'a> {
+    /// Walks a packet once.
+    pub fn of(packet: &Packet<'a>, profile: &Profile) -> Fields<'a> {
+        let mut fields = Fields::default();
+        for attribute in packet.attributes() {
+            fields.take(attribute, profile);
+        }
+        fields
+    }
+
+    fn take(&mut self, attribute: Attribute<'a>, profile: &Profile) {
+        let place = match attribute.kind {
+            kind::VENDOR_SPECIFIC => return self.take_vendor(attribute, profile),
+            kind::USER_NAME => &mut self.user_name,
+            kind::USER_PASSWORD => &mut self.user_password,
+            kind::CHAP_PASSWORD => &mut self.chap_password,
+            kind::SERVICE_TYPE => &mut self.service_type,
+            FRAMED_IP_ADDRESS => &mut self.framed_address,
+            kind::CALLED_STATION_ID => &mut self.called,
+            kind::CALLING_STATION_ID => &mut self.calling,
+            kind::ACCT_SESSION_ID => &mut self.session_id,
+            kind::ACCT_STATUS_TYPE => &mut self.status_type,
+            kind::ACCT_DELAY_TIME => &mut self.delay_time,
+            kind::ACCT_SESSION_TIME => &mut self.session_time,
+            kind::EVENT_TIMESTAMP => &mut self.event_timestamp,
+            other if profile.sip_method == Some(other) => &mut self.sip_method,
+            other if profile.sip_response_code == Some(other) => &mut self.sip_response_code,
+            _ => return,
+        };
+        keep_first(place, attribute.value);
+    }
+
+    fn take_vendor(&mut self, attribute: Attribute<'a>, profile: &Profile) {
+        let Some(specific) = attribute.vendor_specific() else { return };
+        if !profile.layout_vendors.contains(&specific.vendor) {
+            return;
+        }
+        for inner in specific.attributes() {
+            // Of several vendors in one packet the make's own is the one that it listens to.
+            if self.layout_vendor.is_none() || specific.vendor == profile.reply_vendor {
+                self.layout_vendor = Some(specific.vendor);
+            }
+            let Some((kind, value)) = h323::named_value(inner.kind, inner.value) else { continue };
+            let place = match kind {
+                h323::REMOTE_ADDRESS => &mut self.remote_address,
+                h323::CONF_ID => &mut self.conf_id,
+                h323::SETUP_TIME => &mut self.setup_time,
+                h323::CALL_ORIGIN => &mut self.call_origin,
+                h323::CONNECT_TIME => &mut self.connect_time,
+                h323::DISCONNECT_TIME => &mut self.disconnect_time,
+                h323::DISCONNECT_CAUSE => &mut self.disconnect_cause,
+                h323::CALL_ID => &mut self.call_id,
+                _ => continue,
+            };
+            keep_first(place, value);
+        }
+    }
+}
+
+/// Keeps the first value. An empty one is none: a text of no length is not to be sent at all
+/// (RFC 2865, 5).
+fn keep_first<'a>(place: &mut Option<&'a [u8]>, value: &'a [u8]) {
+    if place.is_none() && !value.is_empty() {
+        *place = Some(value);
+    }
+}

@@ -1,0 +1,126 @@
+//! By which attributes a NAS finds a call again, kept byte for byte as it sent them.
+//!
+//! A gateway may compare the texts of a Disconnect-Request with its own without understanding
+//! them, so the canonical form of, say, a conference identifier would name no call there.
+
+use crate::wire::kind;
+use crate::wire::packet::{Packet, VendorAttribute};
+
+use super::h323;
+use super::profile::Profile;
+
+/// Attributes and their encoded form.
+struct Kept {
+    bytes: Vec<u8>,
+    /// What is in it already: a number, and whether it is one of Cisco's layout.
+    taken: Vec<(bool, u8)>,
+}
+
+impl Kept {
+    /// Keeps one attribute unless one of its kind is there. A value came from a packet, so that
+    /// its length fits one byte again.
+    fn keep(&mut self, what: (bool, u8), value: &[u8], overhead: u8, head: impl FnOnce(&mut Vec<u8>, u8)) {
+        let length = u8::try_from(value.len()).ok().and_then(|length| length.checked_add(overhead));
+        if let Some(length) = length
+            && !value.is_empty()
+            && !self.taken.contains(&what)
+        {
+            self.taken.push(what);
+            head(&mut self.bytes, length);
+            self.bytes.extend(value);
+        }
+    }
+
+    fn plain(&mut self, kind: u8, value: &[u8]) {
+        self.keep((false, kind), value, 2, |bytes, length| bytes.extend([kind, length]));
+    }
+
+    /// The vendor attribute in a Vendor-Specific of its own (RFC 2865, 5.26).
+    fn vendor(&mut self, VendorAttribute { vendor, kind, value }: VendorAttribute<'_>, means: u8) {
+        self.keep((true, means), value, 8, |bytes, length| {
+            bytes.extend([kind::VENDOR_SPECIFIC, length]);
+            bytes.extend(vendor.to_be_bytes());
+            bytes.extend([kind, length.saturating_sub(6)]);
+        });
+    }
+}
+
+/// Most bytes of an identification: one of each attribute that a profile names, so that it always
+/// fits a request of our own beside what that needs.
+pub const IDENTIFICATION_BYTES_MAX: usize = 11 * 255;
+
+/// The first of each attribute that the profile names, in the order of the packet. Where there is no Acct-Session-Id, the call-id of an AVPair stands for it.
+pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
+    let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
+    let needs_call_id = packet.all(kind::ACCT_SESSION_ID).all(<[u8]>::is_empty);
+    for attribute in packet.attributes() {
+        if profile.identification.contains(&attribute.kind) {
+            kept.plain(attribute.kind, attribute.value);
+        }
+        let Some(specific) = attribute.vendor_specific() else { continue };
+        if !profile.layout_vendors.contains(&specific.vendor) {
+            continue;
+        }
+        for inner in specific.attributes() {
+            if let Some((means, _)) = h323::named_value(inner.kind, inner.value)
+                && (profile.identification_layout.contains(&means) || (needs_call_id && means == h323::CALL_ID))
+            {
+                kept.vendor(inner, means);
+            }
+        }
+    }
+    kept.bytes.into_boxed_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::profile;
+    use super::*;
+    use crate::wire::authenticator::Secret;
+    use crate::wire::packet::Code;
+    use crate::wire::request::RequestBuilder;
+
+    fn identification(profile: &Profile, build: impl FnOnce(&mut RequestBuilder)) -> Vec<u8> {
+        let mut request = RequestBuilder::new(Code::ACCOUNTING_REQUEST, 1);
+        build(&mut request);
+        let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+        of(&Packet::decode(&bytes).unwrap(), profile).into_vec()
+    }
+
+    #[test]
+    fn a_cisco_leg_is_named_by_its_own_bytes() {
+        let kept = identification(&profile::CISCO, |request| {
+            request.integer(kind::ACCT_STATUS_TYPE, 1).text(kind::ACCT_SESSION_ID, "1A");
+            request.vendor(9, 24, b"h323-conf-id=2102944 600A1899 3 4").vendor(9, 26, b"h323-call-origin=answer");
+            request.vendor(9, 27, b"h323-call-type=VoIP").text(kind::ACCT_SESSION_ID, "again");
+        });
+        let mut expected = vec![44, 4, b'1', b'A', 26, 41, 0, 0, 0, 9, 24, 35];
+        expected.extend(b"h323-conf-id=2102944 600A1899 3 4");
+        expected.extend([26, 31, 0, 0, 0, 9, 26, 25]);
+        expected.extend(b"h323-call-origin=answer");
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn a_call_id_stands_for_a_session_id_that_is_missing() {
+        let pair = |request: &mut RequestBuilder| {
+            request.vendor(9, 1, b"call-id=a@b").vendor(9, 1, b"call-id=other");
+        };
+        let mut expected = vec![26, 19, 0, 0, 0, 9, 1, 13];
+        expected.extend(b"call-id=a@b");
+        assert_eq!(identification(&profile::RFC, pair), expected);
+        let with_session = identification(&profile::RFC, |request| {
+            request.text(kind::ACCT_SESSION_ID, "s");
+            pair(request);
+        });
+        assert_eq!(with_session, [44, 3, b's']);
+    }
+
+    #[test]
+    fn one_of_several_attributes_in_a_vendor_specific_gets_one_of_its_own() {
+        let kept = identification(&profile::CISCO, |request| {
+            request.attribute(26, &[0, 0, 0, 9, 27, 3, b'x', 26, 3, b'y', 24, 2]);
+        });
+        assert_eq!(kept, [26, 9, 0, 0, 0, 9, 26, 3, b'y']);
+    }
+}

@@ -1,0 +1,251 @@
+//! The habits of makes, as data: who writes what how, and what of it is believed.
+
+use crate::domain::decision::{Because, RejectReason, Rejected};
+use crate::domain::money::Money;
+use crate::domain::nas::DialectName;
+use crate::wire::kind;
+
+use super::h323;
+
+/// Cisco's private enterprise number.
+pub const CISCO_VENDOR: u32 = 9;
+/// Quintum's private enterprise number.
+pub const QUINTUM_VENDOR: u32 = 6618;
+/// AudioCodes' private enterprise number as dictionaries have it.
+pub const AUDIOCODES_VENDOR: u32 = 5003;
+/// The number that the manuals of AudioCodes show.
+const AUDIOCODES_MANUAL_VENDOR: u32 = 4923;
+
+/// How one make uses attributes.
+#[derive(Debug)]
+pub struct Profile {
+    /// Whose habits these are.
+    pub name: DialectName,
+    /// Vendors whose attributes have Cisco's numbers and meanings, whatever their own dictionary
+    /// calls them.
+    pub layout_vendors: &'static [u32],
+    /// The vendor of attributes in replies, where the request has none of that layout.
+    pub reply_vendor: u32,
+    /// How a text in a reply is written.
+    pub reply_style: ReplyStyle,
+    /// h323-billing-model in an Access-Accept: 1 prepaid, 0 postpaid.
+    pub billing_model: u8,
+    /// h323-return-code for each reason.
+    pub return_codes: ReturnCodes,
+    /// What names a call, the first that a packet has.
+    pub call_names: &'static [CallName],
+    /// How h323-disconnect-cause is written.
+    pub cause_base: CauseBase,
+    /// Where a time names no zone or one that nobody knows: seconds east of UTC.
+    pub zone_offset_seconds: i32,
+    /// What is read of what a make is known to fill in.
+    pub believed: Believed,
+    /// The attribute in accounting with the SIP method that made the packet. An interim that has
+    /// one was made by a re-INVITE and not by a clock.
+    pub sip_method: Option<u8>,
+    /// The attribute in accounting with the SIP response code that made the packet.
+    pub sip_response_code: Option<u8>,
+    /// Attributes by which the NAS finds a call for a disconnect.
+    pub identification: &'static [u8],
+    /// Attributes of Cisco's layout by which it does.
+    pub identification_layout: &'static [u8],
+}
+
+/// How a text in a vendor attribute is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyStyle {
+    /// With its name before it: `h323-credit-time=3600`.
+    Prefixed,
+    /// Alone: `3600`.
+    Bare,
+}
+
+/// Something that can name a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallName {
+    /// h323-conf-id, which all legs of a call share.
+    ConfId,
+    /// `call-id=` in an AVPair, or the vendor attribute of that name: the SIP Call-ID.
+    CallId,
+    /// Acct-Session-Id.
+    SessionId,
+}
+
+/// In which base h323-disconnect-cause is written; `0x` before it is hexadecimal always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CauseBase {
+    /// `10` is 16, normal call clearing.
+    Hexadecimal,
+    /// `16` is 16, normal call clearing.
+    Decimal,
+}
+
+/// What is read of a make's times; what is not is as if it had not been sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Believed {
+    /// h323-setup-time.
+    pub setup_time: bool,
+    /// h323-connect-time.
+    pub connect_time: bool,
+    /// h323-disconnect-time, in a Stop.
+    pub disconnect_time: bool,
+    /// Acct-Delay-Time.
+    pub delay_time: bool,
+    /// Acct-Session-Time in an interim.
+    pub interim_session_time: bool,
+}
+
+/// All that a make sends.
+const ALL_BELIEVED: Believed = Believed {
+    setup_time: true,
+    connect_time: true,
+    disconnect_time: true,
+    delay_time: true,
+    interim_session_time: true,
+};
+
+/// h323-return-code: 0 where a call is allowed, else one of these.
+///
+/// The codes are those of Cisco's debit card script, which PortaBilling documents too.
+#[derive(Clone, Copy, Debug)]
+pub struct ReturnCodes {
+    /// No such account.
+    pub unknown_account: u8,
+    /// Too many attempts.
+    pub attempts_limit: u8,
+    /// Wrong password.
+    pub bad_credentials: u8,
+    /// Blocked.
+    pub blocked: u8,
+    /// The call id is in use.
+    pub id_in_use: u8,
+    /// The number is forbidden.
+    pub forbidden_number: u8,
+    /// No rate.
+    pub no_rate: u8,
+    /// Too many calls at once.
+    pub calls_limit: u8,
+    /// The day's cap.
+    pub spend_limit: u8,
+    /// Some credit, too little for this call.
+    pub too_little_credit: u8,
+    /// No credit at all.
+    pub zero_credit: u8,
+}
+
+impl ReturnCodes {
+    /// The code for a rejection.
+    pub fn code(&self, rejected: &Rejected) -> u8 {
+        match rejected.reason {
+            RejectReason::UnknownAccount => self.unknown_account,
+            RejectReason::AttemptsLimit => self.attempts_limit,
+            RejectReason::BadCredentials => self.bad_credentials,
+            RejectReason::Blocked => self.blocked,
+            RejectReason::IdInUse => self.id_in_use,
+            RejectReason::ForbiddenNumber => self.forbidden_number,
+            RejectReason::NoRate => self.no_rate,
+            RejectReason::CallsLimit => self.calls_limit,
+            RejectReason::SpendLimit => self.spend_limit,
+            RejectReason::NoCredit => match rejected.because {
+                Because::Money { available, .. } if available > Money::ZERO => self.too_little_credit,
+                _ => self.zero_credit,
+            },
+        }
+    }
+}
+
+/// The usual table.
+pub const RETURN_CODES: ReturnCodes = ReturnCodes {
+    unknown_account: 1,
+    attempts_limit: 10,
+    bad_credentials: 2,
+    blocked: 7,
+    id_in_use: 3,
+    forbidden_number: 9,
+    no_rate: 8,
+    calls_limit: 3,
+    spend_limit: 6,
+    too_little_credit: 12,
+    zero_credit: 4,
+};
+
+/// What RFC 5176, 3 lets a request name a session with, as far as phone services send it.
+const IDENTIFICATION: &[u8] = &[
+    kind::USER_NAME,
+    kind::NAS_IP_ADDRESS,
+    kind::NAS_IPV6_ADDRESS,
+    kind::NAS_IDENTIFIER,
+    kind::NAS_PORT,
+    kind::ACCT_SESSION_ID,
+    kind::CALLING_STATION_ID,
+    kind::CALLED_STATION_ID,
+];
+
+/// Vendors of Cisco's layout. The numbers of attributes do not collide among them, so that all
+/// are read from any NAS.
+const LAYOUT_VENDORS: &[u32] = &[CISCO_VENDOR, QUINTUM_VENDOR, AUDIOCODES_VENDOR, AUDIOCODES_MANUAL_VENDOR];
+
+/// Plain attributes of the RFCs. Complete.
+///
+/// Attributes of Cisco's layout are read where they come, since they mean the same from anyone.
+/// Sip-Method and Sip-Response-Code are read with the numbers of the SER family, which no RFC
+/// uses in accounting: a proxy that was entered as `rfc` would else be taken for a NAS whose
+/// re-INVITEs are periodic interims.
+pub const RFC: Profile = Profile {
+    name: DialectName::Rfc,
+    layout_vendors: LAYOUT_VENDORS,
+    reply_vendor: CISCO_VENDOR,
+    reply_style: ReplyStyle::Prefixed,
+    billing_model: 1,
+    return_codes: RETURN_CODES,
+    call_names: &[CallName::SessionId, CallName::CallId, CallName::ConfId],
+    cause_base: CauseBase::Hexadecimal,
+    zone_offset_seconds: 0,
+    believed: ALL_BELIEVED,
+    sip_method: Some(101),
+    sip_response_code: Some(102),
+    identification: IDENTIFICATION,
+    identification_layout: &[],
+};
+
+/// Cisco voice gateways and all that write like them. Complete.
+pub const CISCO: Profile = Profile {
+    name: DialectName::Cisco,
+    call_names: &[CallName::ConfId, CallName::CallId, CallName::SessionId],
+    sip_method: None,
+    sip_response_code: None,
+    // A packet of disconnect is obeyed only where both are, byte for byte, what that leg sent.
+    identification_layout: &[h323::CONF_ID, h323::CALL_ORIGIN],
+    ..RFC
+};
+
+/// Quintum Tenor: Cisco's layout under its own vendor id.
+pub const QUINTUM: Profile = Profile { name: DialectName::Quintum, reply_vendor: QUINTUM_VENDOR, ..CISCO };
+
+/// AudioCodes Mediant: Cisco's layout under its own vendor id, causes in decimal.
+pub const AUDIOCODES: Profile =
+    Profile { name: DialectName::Audiocodes, reply_vendor: AUDIOCODES_VENDOR, cause_base: CauseBase::Decimal, ..CISCO };
+
+/// Kamailio: Acct-Session-Id is the SIP Call-ID.
+pub const KAMAILIO: Profile = Profile { name: DialectName::Kamailio, ..RFC };
+
+/// OpenSIPS: as Kamailio, with its own numbers.
+pub const OPENSIPS: Profile =
+    Profile { name: DialectName::Opensips, sip_method: Some(204), sip_response_code: Some(205), ..RFC };
+
+/// FreeSWITCH.
+pub const FREESWITCH: Profile =
+    Profile { name: DialectName::Freeswitch, sip_method: None, sip_response_code: None, ..RFC };
+
+/// Asterisk.
+pub const ASTERISK: Profile = Profile { name: DialectName::Asterisk, sip_method: None, sip_response_code: None, ..RFC };
+
+/// Sippy B2BUA: no conference identifier, the Call-ID in an AVPair when it asks and as
+/// Acct-Session-Id when it tells; puts an absolute time into Acct-Delay-Time and into the
+/// Acct-Session-Time of interims.
+pub const SIPPY: Profile = Profile {
+    name: DialectName::Sippy,
+    call_names: &[CallName::CallId, CallName::SessionId],
+    believed: Believed { delay_time: false, interim_session_time: false, ..ALL_BELIEVED },
+    ..CISCO
+};

@@ -1,0 +1,209 @@
+//! What a profile makes of a packet's values: the reading that dialects share.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::domain::call::{CallKey, LegOrigin};
+use crate::domain::command::{Accounting, AccountingKind, CallIdentity};
+use crate::domain::id::ConfId;
+use crate::domain::nas::Nas;
+use crate::domain::time::Timestamp;
+use crate::wire::packet::Packet;
+use crate::wire::{credential, kind, value};
+
+use super::class::ClassMark;
+use super::fields::Fields;
+use super::profile::{CallName, Profile};
+use super::{
+    AccessRequest, AccountingRequest, Asked, LegReport, NotACallPacket, PasswordProof, RestartReport, h323,
+    identification,
+};
+
+/// Reads an Access-Request.
+pub(super) fn access<'a>(packet: &Packet<'a>, profile: &Profile, mark: ClassMark) -> AccessRequest<'a> {
+    let fields = Fields::of(packet, profile);
+    let sides = Sides::of(&fields);
+    AccessRequest {
+        user_name: fields.user_name,
+        password: password(packet, &fields),
+        identity: identity(packet, &fields, profile, mark),
+        caller: fields.calling.and_then(text),
+        called: fields.called.and_then(text),
+        caller_address: sides.caller_address,
+        connection_address: sides.remote_address.filter(|_| sides.origin == LegOrigin::Originate),
+        service_type: fields.service_type.and_then(value::integer),
+        asked: Asked { layout_vendor: fields.layout_vendor },
+    }
+}
+
+/// Reads an Accounting-Request.
+pub(super) fn accounting(
+    packet: &Packet<'_>,
+    nas: &Nas,
+    profile: &Profile,
+    mark: ClassMark,
+) -> Result<AccountingRequest, NotACallPacket> {
+    let fields = Fields::of(packet, profile);
+    let status = fields.status_type.and_then(value::integer).ok_or(NotACallPacket::NoStatus)?;
+    let kind = match Status::of(status) {
+        Some(Status::Leg(kind)) => kind,
+        Some(Status::Restart { starts }) => {
+            return Ok(AccountingRequest::Restart(RestartReport {
+                starts,
+                event_at: event_at(&fields),
+                delay_seconds: delay_seconds(&fields, profile),
+            }));
+        }
+        None => return Err(NotACallPacket::OtherStatus(status)),
+    };
+    let sides = Sides::of(&fields);
+    let accounting = leg(packet, &fields, kind, &sides, nas, profile, mark);
+    Ok(AccountingRequest::Leg(Box::new(LegReport { accounting, caller_address: sides.caller_address })))
+}
+
+fn leg(
+    packet: &Packet<'_>,
+    fields: &Fields<'_>,
+    kind: AccountingKind,
+    sides: &Sides,
+    nas: &Nas,
+    profile: &Profile,
+    mark: ClassMark,
+) -> Accounting {
+    let believed = &profile.believed;
+    let ends = matches!(kind, AccountingKind::Stop | AccountingKind::Failed);
+    let interim = kind == AccountingKind::Interim;
+    let time = |value: Option<&[u8]>, is_believed: bool| {
+        value.filter(|_| is_believed).and_then(|value| h323::time(value, profile.zone_offset_seconds))
+    };
+    let response_code = fields.sip_response_code.and_then(value::integer);
+    Accounting {
+        nas: nas.key,
+        kind,
+        identity: identity(packet, fields, profile, mark),
+        origin: sides.origin,
+        remote_address: sides.remote_address,
+        connection: None,
+        user_name: fields.user_name.map(Into::into),
+        account: None,
+        caller: fields.calling.and_then(text),
+        called: fields.called.and_then(text),
+        event_at: event_at(fields),
+        delay_seconds: delay_seconds(fields, profile),
+        setup_at: time(fields.setup_time, believed.setup_time),
+        connected_at: time(fields.connect_time, believed.connect_time),
+        // While a leg is up its end is not known: what stands there then is made up.
+        disconnected_at: time(fields.disconnect_time, believed.disconnect_time && ends),
+        session_seconds: fields
+            .session_time
+            .filter(|_| believed.interim_session_time || !interim)
+            .and_then(value::integer)
+            .map(u64::from),
+        cause: fields
+            .disconnect_cause
+            .filter(|_| ends)
+            .and_then(|cause| h323::disconnect_cause(cause, profile.cause_base)),
+        rings: interim && matches!(response_code, Some(180..=189)),
+        may_be_periodic: interim && fields.sip_method.is_none(),
+        recalled: None,
+        packet: None,
+    }
+}
+
+/// What Acct-Status-Type says.
+enum Status {
+    Leg(AccountingKind),
+    Restart { starts: bool },
+}
+
+impl Status {
+    /// RFC 2866, 5.1; 15 is what it reserves for a failure, and SIP proxies use so.
+    fn of(status: u32) -> Option<Status> {
+        Some(match status {
+            1 => Status::Leg(AccountingKind::Start),
+            2 => Status::Leg(AccountingKind::Stop),
+            3 => Status::Leg(AccountingKind::Interim),
+            7 => Status::Restart { starts: true },
+            8 => Status::Restart { starts: false },
+            15 => Status::Leg(AccountingKind::Failed),
+            _ => return None,
+        })
+    }
+}
+
+/// Who is at which end of a leg.
+struct Sides {
+    origin: LegOrigin,
+    remote_address: Option<IpAddr>,
+    caller_address: Option<IpAddr>,
+}
+
+impl Sides {
+    /// The far end of the carrier's leg is the carrier: it must never prove a caller.
+    fn of(fields: &Fields<'_>) -> Sides {
+        let origin = fields.call_origin.map_or(LegOrigin::Answer, h323::call_origin);
+        let remote_address = fields.remote_address.and_then(h323::address);
+        let caller_address = match origin {
+            LegOrigin::Answer => remote_address.or_else(|| framed_address(fields)),
+            LegOrigin::Originate => None,
+        };
+        Sides { origin, remote_address, caller_address }
+    }
+}
+
+/// Framed-IP-Address; all ones and all ones but the last ask for an address (RFC 2865, 5.8).
+fn framed_address(fields: &Fields<'_>) -> Option<IpAddr> {
+    let address = fields.framed_address.and_then(value::ipv4)?;
+    let names_someone = !address.is_unspecified() && u32::from(address) < u32::from(Ipv4Addr::BROADCAST) - 1;
+    names_someone.then_some(IpAddr::V4(address))
+}
+
+fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>) -> PasswordProof<'a> {
+    match (fields.user_password, fields.chap_password) {
+        (Some(hidden), _) => PasswordProof::Pap(hidden),
+        (None, Some(response)) => PasswordProof::Chap { response, challenge: credential::chap_challenge(packet) },
+        (None, None) => PasswordProof::None,
+    }
+}
+
+fn identity(packet: &Packet<'_>, fields: &Fields<'_>, profile: &Profile, mark: ClassMark) -> CallIdentity {
+    let conf_id = fields.conf_id.and_then(h323::conf_id);
+    CallIdentity {
+        // Proxies on the way may add a Class of their own.
+        class: packet.all(kind::CLASS).find_map(|class| mark.decode(class)),
+        key: profile.call_names.iter().find_map(|name| call_key(*name, fields, conf_id)),
+        conf_id,
+        session_id: fields.session_id.unwrap_or_default().into(),
+        identification: identification::of(packet, profile),
+    }
+}
+
+/// The key by one of a call's names. Call-ID and Acct-Session-Id share one space, since a NAS may
+/// send the one as the other; a zero byte keeps conference identifiers out of it.
+///
+/// Nothing but zeroes at the end is cut off a name: a caller who could choose two names with one
+/// key would have two calls for the price of one.
+fn call_key(name: CallName, fields: &Fields<'_>, conf_id: Option<ConfId>) -> Option<CallKey> {
+    let of_text = |name: Option<&[u8]>| {
+        let name = h323::trim_end_zeroes(name?);
+        (!name.is_empty()).then(|| CallKey(name.into()))
+    };
+    match name {
+        CallName::ConfId => conf_id.map(|id| CallKey([&[0], &id.0[..]].concat().into())),
+        CallName::CallId => of_text(fields.call_id),
+        CallName::SessionId => of_text(fields.session_id),
+    }
+}
+
+fn event_at(fields: &Fields<'_>) -> Option<Timestamp> {
+    fields.event_timestamp.and_then(value::time).map(|seconds| Timestamp::from_seconds(seconds.into()))
+}
+
+fn delay_seconds(fields: &Fields<'_>, profile: &Profile) -> Option<u32> {
+    fields.delay_time.filter(|_| profile.believed.delay_time).and_then(value::integer)
+}
+
+/// A number or name as text; what is not UTF-8 is replaced, since only digits are looked at.
+fn text(value: &[u8]) -> Option<Box<str>> {
+    let value = h323::trim_end_zeroes(value).trim_ascii();
+    (!value.is_empty()).then(|| String::from_utf8_lossy(value).into())
+}

@@ -1,0 +1,353 @@
+//! The projector: a thread that reads the journal behind the engine and writes the tables.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::super::error::StoreError;
+use super::super::projection::{Projection, RejectionRow, Rejections, Rows};
+use super::super::{Projector, ProjectorHealth};
+use super::connection::{self, JOURNAL};
+use super::keeper::{Job, Keeper};
+use super::{Shared, held, journal, snapshot, write};
+use crate::domain::decision::Fact;
+use crate::domain::time::Timestamp;
+
+/// Records of one group.
+const GROUP_RECORDS: u64 = 1_000;
+/// Records that are read at a time.
+const READ_RECORDS: u64 = 50;
+/// Facts after which a group is closed: a record may have very many.
+const GROUP_FACTS: u64 = 20_000;
+/// How long a group gathers.
+const GROUP_WAIT: Duration = Duration::from_millis(200);
+/// How long to wait after an error.
+const RETRY_WAIT: Duration = Duration::from_millis(500);
+/// Batches of rejections that wait for the thread.
+const REJECTIONS_WAITING: usize = 10_000;
+/// Rows that are deleted in one step because they are old.
+const RETENTION_ROWS: u32 = 500;
+const SECONDS_A_DAY: u64 = 86_400;
+
+/// The threads behind the journal.
+#[derive(Debug)]
+pub struct SqliteProjector {
+    shared: Arc<Shared>,
+    rejections: SyncSender<Vec<Fact>>,
+    thread: Thread,
+    running: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl SqliteProjector {
+    pub(super) fn start(shared: Arc<Shared>, keeper: Keeper) -> Result<SqliteProjector, StoreError> {
+        let (rejections, taken) = sync_channel(REJECTIONS_WAITING);
+        let (jobs, jobs_taken) = sync_channel(1);
+        let failed = |error: std::io::Error| StoreError::file(shared.tables_path(), &error);
+        let mut follower = Follower::new(Arc::clone(&shared), taken, jobs)?;
+        let keeper = thread::Builder::new()
+            .name("journal-keeper".to_owned())
+            .spawn(move || keeper.run(&jobs_taken))
+            .map_err(failed)?;
+        let follower =
+            thread::Builder::new().name("projector".to_owned()).spawn(move || follower.run()).map_err(failed)?;
+        let thread = follower.thread().clone();
+        Ok(SqliteProjector { shared, rejections, thread, running: Mutex::new(vec![follower, keeper]) })
+    }
+
+    fn end(&self) {
+        self.shared.closing.store(true, Ordering::Release);
+        self.thread.unpark();
+        for thread in held(&self.running).drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+}
+
+impl Projector for SqliteProjector {
+    fn rejected(&self, facts: Vec<Fact>) {
+        let count = u64::try_from(facts.len()).unwrap_or(0);
+        self.shared.rejections_taken.fetch_add(count, Ordering::AcqRel);
+        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = self.rejections.try_send(facts) {
+            self.shared.rejections_dropped.fetch_add(count, Ordering::AcqRel);
+            self.shared.rejections_done.fetch_add(count, Ordering::AcqRel);
+        }
+    }
+
+    fn health(&self) -> ProjectorHealth {
+        let shared = &self.shared;
+        let error = held(&shared.projector_error).clone().or_else(|| held(&shared.keeper_error).clone());
+        ProjectorHealth {
+            // In this order, so that the tables never seem to be ahead.
+            projected: shared.projected.load(Ordering::Acquire),
+            appended: shared.appended.load(Ordering::Acquire),
+            snapshot: shared.snapshot.load(Ordering::Acquire),
+            rejections_dropped: shared.rejections_dropped.load(Ordering::Acquire),
+            journal_wal_bytes: shared.wal_bytes.load(Ordering::Relaxed),
+            error,
+        }
+    }
+
+    fn flush(&self, at_most: Duration) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let appended = shared.appended.load(Ordering::Acquire);
+        let rejections = shared.rejections_taken.load(Ordering::Acquire);
+        let behind = || {
+            shared.projected.load(Ordering::Acquire) < appended
+                || shared.rejections_done.load(Ordering::Acquire) < rejections
+        };
+        self.thread.unpark();
+        let guard = held(&shared.moved.0);
+        let (guard, waited) = shared
+            .moved
+            .1
+            .wait_timeout_while(guard, at_most, |()| {
+                let behind = behind();
+                if behind {
+                    self.thread.unpark();
+                }
+                behind
+            })
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        drop(guard);
+        if waited.timed_out() && behind() {
+            let health = self.health();
+            let why = health.error.unwrap_or_else(|| "it takes longer than was waited for".to_owned());
+            return Err(StoreError::Behind { at: health.projected, of: appended, why });
+        }
+        Ok(())
+    }
+
+    fn close(&self, at_most: Duration) -> Result<(), StoreError> {
+        let flushed = self.flush(at_most);
+        if flushed.is_err() {
+            self.shared.abandoned.store(true, Ordering::Release);
+        }
+        self.end();
+        flushed
+    }
+}
+
+/// Without [`Projector::close`] it is as if the process had died: nothing is caught up with.
+impl Drop for SqliteProjector {
+    fn drop(&mut self) {
+        if !held(&self.running).is_empty() {
+            self.shared.abandoned.store(true, Ordering::Release);
+            self.end();
+        }
+    }
+}
+
+/// What the thread works with.
+struct Follower {
+    shared: Arc<Shared>,
+    journal: Connection,
+    tables: Connection,
+    projection: Projection,
+    taken: Receiver<Vec<Fact>>,
+    rejections: Rejections,
+    jobs: SyncSender<Job>,
+    facts_since_snapshot: u64,
+    /// Built and not written yet: it is written before anything else is built.
+    group: Option<Group>,
+    /// Why nothing more can be projected.
+    broken: Option<String>,
+}
+
+struct Group {
+    rows: Rows,
+    rejections: Vec<RejectionRow>,
+    rejections_count: u64,
+    is_full: bool,
+}
+
+impl Follower {
+    fn new(shared: Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Job>) -> Result<Follower, StoreError> {
+        let journal = connection::open_reader(&shared.journal_path, &JOURNAL)?;
+        let tables = connection::open_writer(shared.tables_path())?;
+        let projected = shared.projected.load(Ordering::Acquire);
+        let (path, policy) = (&shared.journal_path, shared.options.policy);
+        let mut replay = snapshot::newest(path, &journal, policy, projected)?;
+        let newest = shared.snapshot.load(Ordering::Acquire);
+        let mut facts_since_snapshot: u64 = 0;
+        let missing = projected.saturating_sub(replay.sequence);
+        if missing > 0 {
+            journal::read_after(path, &journal, replay.sequence, Some(missing), |sequence, facts| {
+                if sequence > newest {
+                    let count = u64::try_from(facts.len()).unwrap_or(0);
+                    facts_since_snapshot = facts_since_snapshot.saturating_add(count);
+                }
+                replay.record(sequence, &facts)
+            })?;
+        }
+        Ok(Follower {
+            projection: Projection::new(replay),
+            journal,
+            tables,
+            taken,
+            rejections: Rejections::default(),
+            jobs,
+            facts_since_snapshot,
+            group: None,
+            broken: None,
+            shared,
+        })
+    }
+
+    fn run(&mut self) {
+        loop {
+            let done = self.step();
+            if let Err(error) = &done {
+                // Told once, shown as long as it lasts.
+                let before = held(&self.shared.projector_error).replace(error.to_string());
+                if before.is_none() {
+                    tracing::error!(%error, "the tables cannot be written; trying again");
+                }
+            } else {
+                *held(&self.shared.projector_error) = None;
+            }
+            if self.shared.is_abandoned() {
+                return;
+            }
+            match done {
+                Ok(true) => {}
+                // Whoever closes has waited for what is there already; what fails now is for the
+                // next start.
+                _ if self.is_closing() => {
+                    self.last_snapshot();
+                    return;
+                }
+                Ok(false) => thread::park_timeout(GROUP_WAIT),
+                Err(_) => thread::park_timeout(RETRY_WAIT),
+            }
+        }
+    }
+
+    /// Writes one group; whether there is more to do at once.
+    fn step(&mut self) -> Result<bool, StoreError> {
+        let group = match self.group.take() {
+            Some(group) => group,
+            None => self.gather()?,
+        };
+        if (group.rows.facts > 0 || !group.rejections.is_empty())
+            && let Err(error) = self.write(&group)
+        {
+            self.group = Some(group);
+            return Err(error);
+        }
+        let projected = group.rows.sequence;
+        self.shared.projected.store(projected, Ordering::Release);
+        self.shared.rejections_done.fetch_add(group.rejections_count, Ordering::AcqRel);
+        self.shared.tell_moved();
+        self.ask_for_snapshot();
+        let deleted = self.delete_old()?;
+        let behind = projected < self.shared.appended.load(Ordering::Acquire);
+        Ok(group.is_full || deleted || (behind && self.is_closing()))
+    }
+
+    fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Acquire)
+    }
+
+    fn gather(&mut self) -> Result<Group, StoreError> {
+        if let Some(error) = &self.broken {
+            let (at, of) =
+                (self.shared.projected.load(Ordering::Acquire), self.shared.appended.load(Ordering::Acquire));
+            return Err(StoreError::Behind { at, of, why: error.clone() });
+        }
+        let mut rows = Rows { sequence: self.projection.replay().sequence, ..Rows::default() };
+        let mut rest = GROUP_RECORDS;
+        // A few at a time, so that a group of large records ends in time.
+        while rest > 0 && rows.facts < GROUP_FACTS {
+            let most = rest.min(READ_RECORDS);
+            let mut records = Vec::new();
+            let read = journal::read_after(
+                &self.shared.journal_path,
+                &self.journal,
+                self.projection.replay().sequence,
+                Some(most),
+                |sequence, facts| {
+                    records.push((sequence, facts));
+                    Ok(())
+                },
+            );
+            // What came before a record that cannot be read is projected all the same.
+            let is_last = u64::try_from(records.len()).unwrap_or(0) < most;
+            for (sequence, facts) in records {
+                if let Err(error) = self.projection.record(sequence, facts, &mut rows) {
+                    // Half a record was taken in: only a start can go on from here.
+                    self.broken = Some(error.to_string());
+                    return Err(error);
+                }
+            }
+            if rows.facts == 0 {
+                read?;
+            }
+            if is_last {
+                break;
+            }
+            rest = rest.saturating_sub(most);
+        }
+        self.projection.finish(&mut rows);
+        self.facts_since_snapshot = self.facts_since_snapshot.saturating_add(rows.facts);
+        let mut rejections_count: u64 = 0;
+        for facts in self.taken.try_iter().take(REJECTIONS_WAITING) {
+            rejections_count = rejections_count.saturating_add(u64::try_from(facts.len()).unwrap_or(0));
+            self.rejections.add(facts);
+        }
+        let is_full = rest == 0 || rows.facts >= GROUP_FACTS;
+        Ok(Group { rows, rejections: self.rejections.take(), rejections_count, is_full })
+    }
+
+    /// One transaction, with the sequence that the tables reach by it: they have a group once.
+    fn write(&self, group: &Group) -> Result<(), StoreError> {
+        let failed = self.shared.tables_sql("writing the tables");
+        let _turn = held(&self.shared.tables_turn);
+        let transaction =
+            rusqlite::Transaction::new_unchecked(&self.tables, TransactionBehavior::Immediate).map_err(&failed)?;
+        write::rows(&transaction, &group.rows).map_err(&failed)?;
+        write::rejections(&transaction, &group.rejections).map_err(&failed)?;
+        transaction.commit().map_err(failed)
+    }
+
+    /// Asks the keeper for a snapshot when it is time; when the keeper is at work, another time.
+    fn ask_for_snapshot(&mut self) {
+        if self.facts_since_snapshot < self.shared.options.snapshot_facts {
+            return;
+        }
+        if self.jobs.try_send(self.snapshot()).is_ok() {
+            self.facts_since_snapshot = 0;
+        }
+    }
+
+    fn last_snapshot(&mut self) {
+        if self.facts_since_snapshot > 0 && self.jobs.send(self.snapshot()).is_err() {
+            tracing::error!("no snapshot at the end: the keeper is gone; the next start reads the journal instead");
+        }
+    }
+
+    fn snapshot(&self) -> Job {
+        let replay = self.projection.replay();
+        Job { sequence: replay.sequence, snapshot: replay.snapshot() }
+    }
+
+    /// Deletes a few rows that are kept for a time only and are older than that; whether there may
+    /// be more. The latest fact tells the time, so that the store needs no clock.
+    fn delete_old(&self) -> Result<bool, StoreError> {
+        let days = u64::from(self.shared.options.log_days);
+        let now = self.projection.replay().world.last_instant();
+        let before: Timestamp = now.minus_seconds(days.saturating_mul(SECONDS_A_DAY));
+        let failed = self.shared.tables_sql("deleting old logs");
+        let _turn = held(&self.shared.tables_turn);
+        let deleted = write::delete_old(&self.tables, before, RETENTION_ROWS).map_err(&failed)?;
+        if deleted > 0 {
+            self.tables.execute_batch(&format!("PRAGMA incremental_vacuum({RETENTION_ROWS})")).map_err(&failed)?;
+        }
+        Ok(deleted >= RETENTION_ROWS)
+    }
+}

@@ -1,0 +1,135 @@
+//! Snapshots of World and book: written in slices, read whole, the newest good one first.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::super::error::{RecordFault, StoreError};
+use super::super::record::{self, Snapshot};
+use super::super::replay::Replay;
+use super::super::rows::integer;
+use super::{Shared, held, journal};
+use crate::domain::policy::Policy;
+
+/// Bytes that are written in one turn: an append never waits for more.
+const SLICE_BYTES: usize = 256 * 1024;
+
+/// The sequences of all snapshots, newest first.
+pub fn list(path: &Path, connection: &Connection) -> Result<Vec<u64>, StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::sql(path, "looking for snapshots", &error);
+    let mut statement =
+        connection.prepare_cached("SELECT sequence FROM snapshots ORDER BY sequence DESC").map_err(failed)?;
+    let rows = statement.query_map([], |row| row.get::<_, i64>(0)).map_err(failed)?;
+    rows.map(|sequence| Ok(u64::try_from(sequence.map_err(failed)?).unwrap_or(0))).collect()
+}
+
+/// The state of the newest snapshot that can be read and is not later than a record; the state of
+/// nothing where the journal begins at its first record.
+pub fn newest(path: &Path, connection: &Connection, policy: Policy, not_after: u64) -> Result<Replay, StoreError> {
+    let mut bad = None;
+    for sequence in list(path, connection)?.into_iter().filter(|sequence| *sequence <= not_after) {
+        let read =
+            read(path, connection, sequence).and_then(|snapshot| Replay::from_snapshot(policy, sequence, snapshot));
+        match read {
+            Ok(replay) => return Ok(replay),
+            Err(error) => {
+                tracing::warn!(%error, "an older snapshot is taken");
+                bad = bad.or(Some(error));
+            }
+        }
+    }
+    match journal::first(path, connection)? {
+        Some(first) if first > 1 => Err(bad.unwrap_or(StoreError::Gap { before: 0, after: first })),
+        _ => Ok(Replay::from_nothing(policy)),
+    }
+}
+
+/// Reads one snapshot.
+pub fn read(path: &Path, connection: &Connection, sequence: u64) -> Result<Snapshot, StoreError> {
+    let (checksum, body) = read_bytes(path, connection, sequence)?;
+    record::read_snapshot(sequence, checksum, &body).map_err(|why| StoreError::Snapshot { sequence, why })
+}
+
+fn read_bytes(path: &Path, connection: &Connection, sequence: u64) -> Result<(u32, Vec<u8>), StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::sql(path, "reading a snapshot", &error);
+    let (checksum, slices): (u32, i64) = connection
+        .query_row("SELECT checksum, slices FROM snapshots WHERE sequence = ?1", [integer(sequence)], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .map_err(failed)?;
+    let mut statement =
+        connection.prepare_cached("SELECT body FROM snapshot_slices WHERE snapshot = ?1 ORDER BY n").map_err(failed)?;
+    let mut rows = statement.query([integer(sequence)]).map_err(failed)?;
+    let (mut body, mut count) = (Vec::new(), 0_i64);
+    while let Some(row) = rows.next().map_err(failed)? {
+        let slice = row.get_ref(0).map_err(failed)?;
+        body.extend_from_slice(slice.as_blob().map_err(|error| failed(error.into()))?);
+        count = count.saturating_add(1);
+    }
+    if count != slices {
+        return Err(StoreError::Snapshot { sequence, why: RecordFault::Checksum });
+    }
+    Ok((checksum, body))
+}
+
+/// Writes a snapshot, a slice a turn. What an earlier attempt left is replaced.
+pub fn write(shared: &Shared, connection: &Connection, sequence: u64, snapshot: &Snapshot) -> Result<(), StoreError> {
+    let mut body = Vec::new();
+    let checksum =
+        record::write_snapshot(sequence, snapshot, &mut body).map_err(|why| StoreError::Snapshot { sequence, why })?;
+    remove(shared, connection, sequence)?;
+    let failed = shared.journal_sql("writing a snapshot");
+    let slices = body.chunks(SLICE_BYTES);
+    let count = slices.len();
+    for (n, slice) in slices.enumerate() {
+        let n = i64::try_from(n).unwrap_or(i64::MAX);
+        let _turn = held(&shared.journal_turn);
+        connection
+            .prepare_cached("INSERT INTO snapshot_slices (snapshot, n, body) VALUES (?1, ?2, ?3)")
+            .and_then(|mut insert| insert.execute((integer(sequence), n, slice)))
+            .map_err(&failed)?;
+    }
+    let count = i64::try_from(count).unwrap_or(i64::MAX);
+    let _turn = held(&shared.journal_turn);
+    connection
+        .execute(
+            "INSERT INTO snapshots (sequence, checksum, slices) VALUES (?1, ?2, ?3)",
+            (integer(sequence), checksum, count),
+        )
+        .map(|_| ())
+        .map_err(failed)
+}
+
+/// Removes a snapshot, a slice a turn; its row first, so that it never counts with slices missing.
+pub fn remove(shared: &Shared, connection: &Connection, sequence: u64) -> Result<(), StoreError> {
+    let failed = shared.journal_sql("removing a snapshot");
+    {
+        let _turn = held(&shared.journal_turn);
+        connection.execute("DELETE FROM snapshots WHERE sequence = ?1", [integer(sequence)]).map_err(&failed)?;
+    }
+    loop {
+        let _turn = held(&shared.journal_turn);
+        let removed = connection
+            .execute(
+                "DELETE FROM snapshot_slices WHERE rowid IN
+                 (SELECT rowid FROM snapshot_slices WHERE snapshot = ?1 LIMIT 1)",
+                [integer(sequence)],
+            )
+            .map_err(&failed)?;
+        if removed == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Snapshots of which slices are left but no row: attempts that came to no end.
+pub fn leftovers(shared: &Shared, connection: &Connection) -> Result<Vec<u64>, StoreError> {
+    let failed = shared.journal_sql("looking for snapshots");
+    let mut statement = connection
+        .prepare_cached(
+            "SELECT DISTINCT snapshot FROM snapshot_slices WHERE snapshot NOT IN (SELECT sequence FROM snapshots)",
+        )
+        .map_err(&failed)?;
+    let rows = statement.query_map([], |row| row.get::<_, i64>(0)).map_err(&failed)?;
+    rows.map(|sequence| Ok(u64::try_from(sequence.map_err(&failed)?).unwrap_or(0))).collect()
+}

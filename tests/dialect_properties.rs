@@ -1,0 +1,4 @@
+//! Runs `tests/properties/dialect.rs`.
+
+#[path = "properties/dialect.rs"]
+mod dialect;
