@@ -100,8 +100,10 @@ impl Told<'_> {
     /// a call was over is another call, unless this one may just have been closed too early.
     fn begins_another_call_than(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
-        if self.told.identity.class == Some(call.id) || call.leg(&self.leg_key()).is_some_and(|leg| leg.ended.is_some())
-        {
+        let conf_id = self.told.identity.conf_id;
+        let is_same_conference = conf_id.is_some() && conf_id == call.conf_id;
+        let is_known_over = call.leg(&self.leg_key()).is_some_and(|leg| leg.ended.is_some());
+        if self.told.identity.class == Some(call.id) || is_same_conference || is_known_over {
             return false;
         }
         if ending.reason == EndReason::SetupExpired && self.may_revive(call) {
@@ -113,9 +115,8 @@ impl Told<'_> {
     /// Whether a call that was closed without word from its NAS may turn out to be up.
     fn may_revive(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
-        let unproven = ending.estimated || ending.reason == EndReason::SetupExpired;
         let proven_down = matches!(ending.reason, EndReason::NasRestarted | EndReason::UnknownToNas);
-        unproven && !proven_down && !ending.corrected && self.at > ending.at
+        ending.is_unproven() && !proven_down && self.at > ending.at
     }
 
     /// When the leg was answered: the NAS's own word, else the event's time; believed only between
@@ -124,7 +125,7 @@ impl Told<'_> {
         let earliest =
             if call.authorized { call.opened_at.floor_second() } else { self.now.minus_seconds(call_seconds_max) };
         let claimed = self.told.connected_at.unwrap_or(match self.told.kind {
-            AccountingKind::Interim => {
+            AccountingKind::Interim | AccountingKind::Stop => {
                 self.at.minus_seconds(self.believable_session_seconds(call, call_seconds_max).unwrap_or(0))
             }
             _ => self.told.event_at.unwrap_or(self.at),
@@ -164,9 +165,11 @@ impl Told<'_> {
                 return (seconds, doubted(self.told.session_seconds.is_some()));
             }
         }
-        match leg.and_then(|leg| leg.started_at) {
-            Some(started) => (self.at.seconds_since(started), doubted(self.told.session_seconds.is_some())),
-            None => (0, Flags::DURATION_DOUBTED),
+        let started = leg.and_then(|leg| leg.started_at).filter(|started| *started <= self.at);
+        match started.map(|started| self.at.seconds_since(started)).filter(|seconds| *seconds <= bound) {
+            Some(seconds) => (seconds, doubted(self.told.session_seconds.is_some())),
+            // Nothing that it tells can be believed: it was up as long as it was seen to be.
+            None => (call.seconds_seen_up(), Flags::DURATION_DOUBTED),
         }
     }
 }
@@ -355,10 +358,12 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         return;
     }
     let answer = packet.told.origin == LegOrigin::Answer;
-    let unproven = ending.estimated || ending.reason == EndReason::SetupExpired;
-    let better = (unproven && (answer || !draft.call.has_answer_leg())) || (ending.by_originate_leg && answer);
+    let unproven = ending.is_unproven() && (answer || !draft.call.has_answer_leg());
+    // The other side's word stands only until that of the side that pays comes, whatever came first.
+    let by_other_side = ending.by_originate_leg || (ending.corrected && !draft.call.has_dropped_legs());
+    let better = unproven || (answer && by_other_side && !draft.call.has_ended_answer_leg());
     let leg = draft.call.leg(&packet.leg_key()).cloned();
-    if ending.corrected || !better {
+    if !better {
         see_late_originate_leg(draft, packet, leg.as_ref());
         return;
     }
@@ -367,6 +372,7 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         return;
     }
     let end = LegEnd { at: packet.at, seconds, cause: packet.told.cause };
+    reprice(draft, packet);
     see_leg(draft, packet, None, Some(end));
     record_packet(draft, packet);
     settle::correct(draft, closing_by(packet, seconds, end));
@@ -389,6 +395,7 @@ fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
         flag(draft, Flags::ABOVE_LIMIT);
     }
     record_packet(draft, packet);
+    reprice(draft, packet);
     if draft.call.connected_at.is_none() || draft.call.leg(&packet.leg_key()).is_none() {
         let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
         see_leg(draft, packet, Some(connected), None);

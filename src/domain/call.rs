@@ -419,6 +419,13 @@ impl Flags {
     }
 }
 
+impl Ending {
+    /// Whether no Stop has told yet how long the call was: one that comes is better word.
+    pub fn is_unproven(&self) -> bool {
+        !self.corrected && !matches!(self.reason, EndReason::Stopped | EndReason::NotAnswered)
+    }
+}
+
 impl Call {
     /// Whether it is not over.
     pub fn is_alive(&self) -> bool {
@@ -428,6 +435,17 @@ impl Call {
     /// Seconds since the answer by our own clock, an unfinished one counted whole; 0 before it.
     pub fn seconds_so_far(&self, now: Timestamp) -> u64 {
         self.connected_at.map_or(0, |connected| now.seconds_since_rounded_up(connected))
+    }
+
+    /// Seconds from the answer to the latest sign that it was up; 0 before an answer.
+    pub fn seconds_seen_up(&self) -> u64 {
+        self.connected_at.zip(self.seen_up_at).map_or(0, |(connected, seen)| seen.seconds_since(connected))
+    }
+
+    /// Since when a call that is over is only remembered: since its end, or since a later packet
+    /// told of it.
+    pub fn remembered_since(&self) -> Option<Timestamp> {
+        self.ending.map(|ending| ending.at.max(self.heard_at))
     }
 
     /// Held for the call at one payer.
@@ -462,6 +480,16 @@ impl Call {
     /// Whether a leg of the caller's side was seen.
     pub fn has_answer_leg(&self) -> bool {
         self.legs.iter().any(|leg| leg.key.origin == LegOrigin::Answer)
+    }
+
+    /// Whether a leg of the caller's side was told to have ended.
+    pub fn has_ended_answer_leg(&self) -> bool {
+        self.legs.iter().any(|leg| leg.key.origin == LegOrigin::Answer && leg.ended.is_some())
+    }
+
+    /// Whether it has more legs than are kept, so that a leg may have been seen though it is not known.
+    pub fn has_dropped_legs(&self) -> bool {
+        self.flags.contains(Flags::LEGS_DROPPED)
     }
 
     /// Whether some leg has begun and not ended.
