@@ -15,6 +15,7 @@ use planted::Planted;
 use run::{Outcome, Setting, run};
 
 const SEEDS: u64 = 200;
+const CALM_SEEDS: u64 = 40;
 /// A planted bug must be seen within so many seeds.
 const SEEDS_FOR_PLANTED: u64 = 40;
 
@@ -58,7 +59,9 @@ fn report(failed: &[(u64, Outcome)]) {
         for fault in &outcome.faults {
             text.push_str(&format!("    {fault}\n"));
         }
-        text.push_str(&format!("  again: RINGFENCE_TEST_SEED={seed} cargo test --test simulation -- --nocapture seeds\n"));
+        text.push_str(&format!(
+            "  again: RINGFENCE_TEST_SEED={seed} cargo test --test simulation -- --nocapture seeds\n"
+        ));
     }
     assert!(failed.is_empty(), "{} seeds broke a law\n{text}", failed.len());
 }
@@ -95,6 +98,15 @@ fn seeds_break_no_law() {
             assert!(times > 0, "{what}: it never happened, so nothing was shown of it");
         }
     }
+}
+
+#[test]
+fn where_nothing_goes_wrong_nothing_outruns_its_reservation() {
+    let seeds: Vec<u64> = (1..=CALM_SEEDS).collect();
+    let mut played = play_all(&seeds, Setting { is_calm: true, ..Setting::default() });
+    assert!(played.iter().any(|(_, outcome)| outcome.settled > 0), "no calls, nothing shown");
+    played.retain(|(_, outcome)| !outcome.faults.is_empty());
+    report(&played);
 }
 
 #[test]

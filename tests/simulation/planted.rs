@@ -204,7 +204,8 @@ fn late_interim(world: &World, command: &Command, decision: &mut Decision) {
 
 fn charge_duplicate(world: &World, command: &Command, decision: &mut Decision) {
     let Command::Account(told) = command else { return };
-    let mut over = world.calls().filter(|call| !call.is_alive() && call.nas == told.nas && call.key == told.identity.key);
+    let mut over =
+        world.calls().filter(|call| !call.is_alive() && call.nas == told.nas && call.key == told.identity.key);
     let (AccountingKind::Stop, true, Some(call)) = (told.kind, decision.events.is_empty(), over.next()) else {
         return;
     };

@@ -106,7 +106,6 @@ struct Pending {
     events: Vec<Event>,
     effects: Vec<Effect>,
     reply: Reply,
-    forgotten: Vec<Call>,
 }
 
 pub struct Simulation {
@@ -120,8 +119,9 @@ pub struct Simulation {
     journal: Vec<Fact>,
     snapshot: (WorldImage, usize),
     pending: Vec<Pending>,
-    /// Ended calls as the tables have them.
+    /// Ended calls as the tables have them, a second behind the journal.
     tables: BTreeMap<CallId, Call>,
+    to_be_projected: Vec<(Timestamp, Call)>,
     future: BTreeMap<(Timestamp, u64), Happening>,
     happened: u64,
     gateways: Vec<Habits>,
@@ -168,6 +168,7 @@ impl Simulation {
             snapshot: (World::new(scene.policy).image(), 0),
             pending: Vec::new(),
             tables: BTreeMap::new(),
+            to_be_projected: Vec::new(),
             future: BTreeMap::new(),
             happened: 0,
             gateways: scene.gateways,
@@ -185,12 +186,8 @@ impl Simulation {
             outcome: Outcome::default(),
             rng,
         };
-        let change = ChangeBook {
-            changes: scene.changes,
-            book: scene.book,
-            opening: scene.opening,
-            by: "operator".into(),
-        };
+        let change =
+            ChangeBook { changes: scene.changes, book: scene.book, opening: scene.opening, by: "operator".into() };
         simulation.decide(Command::ChangeBook(Box::new(change)), None, None);
         simulation.commit();
         simulation.plan();
@@ -199,7 +196,7 @@ impl Simulation {
 
     /// Everything that is not a consequence of a call.
     fn plan(&mut self) {
-        let calls = self.rng.usize(20..120);
+        let calls = self.rng.usize(100..500);
         let length = self.until.millis_since(BEGINNING);
         for _ in 0..calls {
             let at = BEGINNING.plus_millis(self.rng.i64(0..length as i64));
@@ -281,6 +278,7 @@ impl Simulation {
         self.auditor.compare(&self.world);
         self.auditor.judge_the_end();
         self.collect_faults();
+        self.judge_the_calm();
         let mut replayed = World::new(*self.world.policy());
         for fact in &self.journal {
             replayed.apply(fact.at, &fact.event);
@@ -295,6 +293,23 @@ impl Simulation {
         self.outcome.corrected = self.auditor.corrected;
         self.outcome.revived = self.auditor.revived;
         self.outcome.overruns = self.auditor.overruns;
+    }
+
+    /// Where nothing goes wrong, a gateway that does as it is told never outruns what is reserved.
+    fn judge_the_calm(&mut self) {
+        if !self.setting.is_calm {
+            return;
+        }
+        for id in std::mem::take(&mut self.auditor.outran) {
+            let habits = self.auditor.real_calls_of(id).next().map(|call| &self.gateways[self.calls[call].gateway]);
+            let does_as_told = habits.is_some_and(|habits| {
+                let is_honest = habits.clock_offset_millis == 0 && habits.session_times == SessionTimes::True;
+                is_honest && habits.obeys_timeout && habits.obeys_disconnect && !habits.tells_other_numbers
+            });
+            if does_as_told {
+                self.fault(format!("guard: {id} outran its reservation though its gateway did as it was told"));
+            }
+        }
     }
 
     fn collect_faults(&mut self) {
@@ -323,11 +338,7 @@ impl Simulation {
             None => ringfence::domain::engine::decide(&self.world, &seen_book, self.now, &command),
         };
         let at = self.now.max(self.world.last_instant());
-        let mut forgotten = Vec::new();
         for event in &decision.events {
-            if let Event::Forgotten { calls } = event {
-                forgotten.extend(calls.iter().filter_map(|id| self.world.call(*id).cloned()));
-            }
             self.world.apply(at, event);
         }
         if let (Command::ChangeBook(change), Reply::Done(_)) = (&command, &decision.reply) {
@@ -339,7 +350,7 @@ impl Simulation {
         decision.events.retain(Event::is_durable);
         let book = self.book.clone();
         let (events, effects, reply) = (decision.events, decision.effects, decision.reply);
-        self.pending.push(Pending { at, command, real_call, packet, book, events, effects, reply, forgotten });
+        self.pending.push(Pending { at, command, real_call, packet, book, events, effects, reply });
         if self.outcome.decisions.is_multiple_of(self.check_every) {
             for violation in invariant::check(&self.world, &self.book) {
                 self.fault(format!("invariant: {violation}"));
@@ -384,16 +395,17 @@ impl Simulation {
                 at: pending.at,
                 command: &pending.command,
                 real_call: pending.real_call,
-                names_may_be_confused: pending
-                    .real_call
-                    .is_some_and(|call| self.gateways[self.calls[call].gateway].reuses_names || self.calls[call].is_confusing),
+                names_may_be_confused: pending.real_call.is_some_and(|call| {
+                    self.gateways[self.calls[call].gateway].reuses_names || self.calls[call].is_confusing
+                }),
                 book: &pending.book,
                 events: &pending.events,
                 reply: &pending.reply,
             };
             self.auditor.observe(&record);
-            for call in &pending.forgotten {
-                self.tables.insert(call.id, call.clone());
+            for id in pending.events.iter().filter_map(Event::call) {
+                let ended = self.world.call(id).filter(|call| !call.is_alive());
+                self.to_be_projected.extend(ended.map(|call| (self.now, call.clone())));
             }
         }
         self.durable_book = self.book.clone();
@@ -564,6 +576,7 @@ impl Simulation {
     fn arrive(&mut self, packet: usize) {
         let sent = &self.packets[packet];
         let (mut command, call) = (sent.command.clone(), sent.call);
+        self.project();
         if let Command::Account(told) = &mut command
             && !self.world.remembers(told.nas, &told.identity)
         {
@@ -572,6 +585,12 @@ impl Simulation {
         }
         self.decide(command, call, Some(packet));
         self.commit_perhaps();
+    }
+
+    fn project(&mut self) {
+        let now = self.now;
+        let projected = self.to_be_projected.extract_if(.., |(at, _)| at.plus_seconds(1) <= now);
+        self.tables.extend(projected.map(|(_, call)| (call.id, call)));
     }
 
     /// What the tables know of a packet's call.
@@ -983,7 +1002,11 @@ impl Simulation {
         }))
     }
 
-    fn change(&self, change: BookChange, tables: Option<(ringfence::domain::id::TariffKey, Arc<ringfence::domain::tariff::RateTable>)>) -> Command {
+    fn change(
+        &self,
+        change: BookChange,
+        tables: Option<(ringfence::domain::id::TariffKey, Arc<ringfence::domain::tariff::RateTable>)>,
+    ) -> Command {
         let mut book = Book::clone(&self.book);
         book.apply(&change).expect("a change that keeps the book consistent");
         if let Some((key, table)) = tables {
@@ -1034,10 +1057,9 @@ impl Simulation {
 
     fn trace(&mut self, command: &Command, real_call: Option<usize>, events: &[Event], reply: &Reply) {
         let what = match command {
-            Command::Authorize(request) => format!(
-                "authorize account {:?} to {:?} from nas {}",
-                request.account, request.called, request.nas
-            ),
+            Command::Authorize(request) => {
+                format!("authorize account {:?} to {:?} from nas {}", request.account, request.called, request.nas)
+            }
             Command::Account(told) => format!(
                 "{:?} {:?} from nas {} session {:?} event {:?} class {:?}",
                 told.kind, told.origin, told.nas, told.session_seconds, told.event_at, told.identity.class
@@ -1050,10 +1072,9 @@ impl Simulation {
         for event in events {
             let text = match event {
                 Event::CallOpened(call) => format!("CallOpened {} {:?} to {}", call.id, call.abilities, call.called),
-                Event::Settled(settled) => format!(
-                    "Settled {} {:?} {:?}",
-                    settled.call, settled.ending, settled.settlements
-                ),
+                Event::Settled(settled) => {
+                    format!("Settled {} {:?} {:?}", settled.call, settled.ending, settled.settlements)
+                }
                 Event::Corrected(corrected) => format!("Corrected {} to {} s", corrected.call, corrected.seconds),
                 Event::BookChanged { .. } => "BookChanged".into(),
                 Event::Recalled(call) => format!("Recalled {}", call.id),

@@ -101,7 +101,7 @@ pub fn scene(rng: &mut Rng) -> Scene {
     let mut opening = Vec::new();
     for (index, parent) in PARENTS.iter().enumerate() {
         let party = party(rng, FIRST_PARTY + index as u32, *parent);
-        let micros = if rng.u8(..4) == 0 { rng.i64(0..60_000) } else { rng.i64(100_000..8_000_000) };
+        let micros = if rng.u8(..4) == 0 { rng.i64(0..60_000) } else { rng.i64(500_000..30_000_000) };
         opening.push((party.key, Money::from_micros(micros)));
         changes.push(BookChange::PutParty(party));
     }
@@ -168,7 +168,7 @@ pub fn rate_table(rng: &mut Rng) -> Arc<RateTable> {
 }
 
 fn rate(rng: &mut Rng, prefix: &str, from: Option<Timestamp>, until: Option<Timestamp>) -> Rate {
-    let nanos = if prefix == "800" { 0 } else { rng.i64(0..600_000_000) };
+    let nanos = if prefix == "800" { 0 } else { rng.i64(0..200_000_000) };
     let fee = if rng.u8(..4) == 0 { rng.i64(0..100_000) } else { 0 };
     let (first, next) = [(1, 1), (60, 60), (30, 6), (1, 60), (6, 6)][rng.usize(..5)];
     let grace = if rng.u8(..4) == 0 { rng.u32(1..10) } else { 0 };
@@ -194,9 +194,9 @@ fn party(rng: &mut Rng, key: u32, parent: Option<u32>) -> Party {
         tariff: TariffKey(rng.u32(1..=TARIFFS)),
         currency: "EUR".parse().expect("a currency"),
         credit_limit: Money::from_micros(if rng.bool() { 0 } else { rng.i64(0..2_000_000) }),
-        calls_max: (rng.u8(..3) == 0).then(|| rng.u32(1..6)),
+        calls_max: (rng.u8(..4) == 0).then(|| rng.u32(2..12)),
         attempts_per_second_max: (rng.u8(..4) == 0).then(|| rng.u32(1..4)),
-        spend_per_day_max: (rng.u8(..3) == 0).then(|| Money::from_micros(rng.i64(100_000..2_000_000))),
+        spend_per_day_max: (rng.u8(..5) == 0).then(|| Money::from_micros(rng.i64(100_000..6_000_000))),
         blocked: false,
         no_credit: NoCredit::Reject,
         number_rules: Vec::new(),
