@@ -900,12 +900,17 @@ impl Simulation {
         }
     }
 
+    /// The call that is up at its gateway, as the gateway finds it: by Class, else by its own name.
     fn real_call_of(&self, id: CallId) -> Option<usize> {
-        let key = self.world.call(id)?;
-        (0..self.calls.len()).rev().find(|call| {
-            let identity = self.identity(*call, LegOrigin::Answer);
-            self.gateways[self.calls[*call].gateway].nas == key.nas && identity.key == key.key
-        })
+        let known = self.world.call(id)?;
+        let at_gateway = |call: &usize| {
+            let played = &self.calls[*call];
+            played.ended_at.is_none() && self.gateways[played.gateway].nas == known.nas
+        };
+        let by_class = |call: &usize| self.calls[*call].class == Some(id);
+        let by_name = |call: &usize| self.identity(*call, LegOrigin::Answer).key == known.key;
+        let newest = || (0..self.calls.len()).rev().filter(at_gateway);
+        newest().find(by_class).or_else(|| newest().find(by_name))
     }
 
     fn gateway_of(&self, id: CallId) -> Option<usize> {
