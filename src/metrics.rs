@@ -34,6 +34,8 @@ pub struct Metrics {
     nases: DashMap<Box<str>, Arc<NasCounters>>,
     /// Calls and authentications refused, by [`REJECTION_REASONS`].
     pub rejections: CounterSet,
+    /// Accounting-Requests that tell nothing of a call or of the NAS: answered, not recorded.
+    pub accounting_without_call: Counter,
     /// Calls that lasted longer than what was reserved for them.
     pub overruns: Counter,
     /// Disconnect-Requests by how they ended ([`DisconnectOutcome`]).
@@ -51,6 +53,7 @@ impl Default for Metrics {
             ports: Default::default(),
             nases: DashMap::new(),
             rejections: CounterSet::new(&REJECTION_REASONS),
+            accounting_without_call: Counter::default(),
             overruns: Counter::default(),
             disconnects: CounterSet::new(&DISCONNECT_OUTCOMES),
             commit_micros: Histogram::new(&COMMIT_MICROS_BOUNDS),

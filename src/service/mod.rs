@@ -1,5 +1,28 @@
 //! Use cases, one a file: what the outside asks for, in the words of the domain.
 
+// The one that decides.
+pub mod alarms;
+pub mod engine_loop;
+pub mod engine_queue;
+pub mod health;
+pub mod log_pace;
+pub mod registry;
+
+// What NASes ask for.
+pub mod account;
+pub mod authorize;
+pub mod caller;
+pub mod nas_table;
+pub mod packet_log;
+
+// How things are told to people.
+pub mod escape;
+pub mod explain;
+pub mod names;
+
+// What operators hand in.
+pub mod admin;
+pub mod catalogue;
 pub mod instant;
 pub mod nearest;
 pub mod rates;

@@ -158,6 +158,12 @@ fn decisions(page: &mut Page, metrics: &Metrics, now: &Gauges) {
         |totals| totals.available,
     );
     page.single(
+        "ringfence_accounting_without_call_total",
+        "counter",
+        "Accounting-Requests that tell nothing of a call or of the NAS; answered, not recorded.",
+        metrics.accounting_without_call.count(),
+    );
+    page.single(
         "ringfence_overruns_total",
         "counter",
         "Calls that lasted longer than what was reserved for them.",

@@ -1,0 +1,92 @@
+//! An Accounting-Request on its way: what a NAS tells of a leg or of itself, to the engine and back
+//! as a reply that says that it is recorded.
+
+use std::sync::Arc;
+
+use crate::dialect::{AccountingRequest, ClassMark, LegReport, NotACallPacket, RestartReport};
+use crate::domain::book::Book;
+use crate::domain::command::{Accounting, Command};
+use crate::domain::decision::Reply;
+use crate::domain::time::Timestamp;
+use crate::service::caller::{CallerTold, find_account};
+use crate::service::nas_table::NasEntry;
+use crate::service::packet_log::without_passwords;
+use crate::wire::authenticator::Verified;
+use crate::wire::error::EncodeError;
+use crate::wire::packet::Code;
+use crate::wire::reply::{ReplyBuilder, ReplyTo};
+
+/// The most that is believed of Acct-Delay-Time, seconds: some NASes put an absolute time there.
+const DELAY_SECONDS_MAX: u32 = 3_600;
+
+/// What the reply to an Accounting-Request is made from when the packet is gone.
+#[derive(Clone, Debug)]
+pub struct PendingAccounting {
+    nas: Arc<NasEntry>,
+    reply_to: ReplyTo,
+}
+
+/// Reads an Accounting-Request that came at `now`: what the engine is to decide, and what the reply
+/// will be made from. Where it tells nothing of a call there is nothing to decide, and it is answered
+/// all the same: a NAS would send it again for ever.
+pub fn read(
+    packet: &Verified<'_>,
+    nas: &Arc<NasEntry>,
+    book: &Book,
+    mark: ClassMark,
+    now: Timestamp,
+) -> (Result<Command, NotACallPacket>, PendingAccounting) {
+    let pending = PendingAccounting { nas: nas.clone(), reply_to: ReplyTo::from(packet) };
+    let command = nas.dialect.read_accounting(packet, &nas.nas, mark).map(|request| match request {
+        AccountingRequest::Leg(report) => Command::Account(Box::new(of_leg(*report, packet, nas, book))),
+        AccountingRequest::Restart(report) => restart(report, nas, now),
+    });
+    (command, pending)
+}
+
+fn of_leg(report: LegReport, packet: &Verified<'_>, nas: &NasEntry, book: &Book) -> Accounting {
+    let LegReport { mut accounting, caller_address } = report;
+    let told = CallerTold {
+        user_name: accounting.user_name.as_deref(),
+        caller: accounting.caller.as_deref(),
+        address: caller_address,
+    };
+    let account = find_account(book, &nas.nas, told).map(|account| account.key);
+    accounting.account = account;
+    let far_end = accounting.remote_address.and_then(|address| book.connection_by_address(address.to_canonical()));
+    accounting.connection = far_end.map(|connection| connection.key);
+    accounting.packet = Some(without_passwords(packet));
+    accounting
+}
+
+fn restart(report: RestartReport, nas: &NasEntry, now: Timestamp) -> Command {
+    let delayed = report.delay_seconds.map(|delay| now.minus_seconds(u64::from(delay.min(DELAY_SECONDS_MAX))));
+    Command::RestartNas { nas: nas.nas.key, event_at: report.event_at.or(delayed) }
+}
+
+impl PendingAccounting {
+    /// The NAS that told.
+    pub fn nas(&self) -> &Arc<NasEntry> {
+        &self.nas
+    }
+
+    /// The signed reply with its code; `None` where the engine's does not say that it is recorded.
+    ///
+    /// # Errors
+    /// The reply cannot be written: the Proxy-State of the request fills the packet.
+    pub fn write(&self, reply: &Reply) -> Result<Option<(Code, Vec<u8>)>, EncodeError> {
+        match reply {
+            Reply::Recorded => self.write_recorded().map(Some),
+            Reply::Accept(_) | Reply::Reject(_) | Reply::Done(_) | Reply::Refused(_) | Reply::None => Ok(None),
+        }
+    }
+
+    /// The signed reply to what needs no recording.
+    ///
+    /// # Errors
+    /// As [`PendingAccounting::write`].
+    pub fn write_recorded(&self) -> Result<(Code, Vec<u8>), EncodeError> {
+        let code = Code::ACCOUNTING_RESPONSE;
+        Ok((code, ReplyBuilder::new(code, &self.reply_to).finish(&self.nas.secret)?))
+    }
+}

@@ -1,0 +1,276 @@
+//! Who calls, and what proves it: the account that a request is about, and its credentials.
+//!
+//! An account is found by User-Name, else by the calling number, else by the caller's own address.
+//! Any one of the proofs that the operator gave the account is enough: its password (PAP or CHAP),
+//! the caller's address, the calling number; an account with none of them is a code that proves
+//! itself. Who asks for an account that does not exist costs the same work as who has a wrong
+//! password, so that the time of an answer tells nobody which accounts there are.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::dialect::PasswordProof;
+use crate::domain::book::Book;
+use crate::domain::command::Proof;
+use crate::domain::nas::Nas;
+use crate::domain::number::normalise;
+use crate::domain::party::Account;
+use crate::wire::authenticator::Secret;
+use crate::wire::credential::{chap_matches, pap_matches};
+use crate::wire::value;
+
+/// What a request tells of the one who calls.
+#[derive(Clone, Copy, Debug)]
+pub struct CallerTold<'a> {
+    /// User-Name.
+    pub user_name: Option<&'a [u8]>,
+    /// Calling-Station-Id.
+    pub caller: Option<&'a str>,
+    /// The caller's own address, as far as the NAS tells it.
+    pub address: Option<IpAddr>,
+}
+
+/// How the header of a request hides its password.
+#[derive(Clone, Copy, Debug)]
+pub struct Hidden<'a> {
+    /// The secret of the NAS.
+    pub secret: &'a Secret,
+    /// The Request Authenticator.
+    pub authenticator: &'a [u8; 16],
+}
+
+/// The account that a request is about.
+pub fn find_account<'b>(book: &'b Book, nas: &Nas, told: CallerTold<'_>) -> Option<&'b Arc<Account>> {
+    by_user_name(book, told.user_name)
+        .or_else(|| {
+            let caller = told.caller?;
+            book.account_by_ani(caller).or_else(|| book.account_by_ani(&normalised(nas, caller)?))
+        })
+        .or_else(|| book.account_by_address(told.address?.to_canonical()))
+}
+
+/// What the credentials of a request prove for the account that was found for it.
+pub fn prove(
+    account: Option<&Account>,
+    nas: &Nas,
+    told: CallerTold<'_>,
+    password: PasswordProof<'_>,
+    hidden: Hidden<'_>,
+) -> Proof {
+    let stored = account.and_then(|account| account.password.as_ref());
+    let compared = stored.map_or(NOBODYS_PASSWORD, |password| password.expose());
+    let matches = match password {
+        PasswordProof::Pap(value) => pap_matches(value, hidden.secret, hidden.authenticator, compared),
+        PasswordProof::Chap { response, challenge } => chap_matches(response, challenge, compared),
+        PasswordProof::None => false,
+    };
+    let Some(account) = account else { return Proof::Wrong };
+    let password_right = matches && stored.is_some();
+    let address_trusted = told.address.is_some_and(|address| account.trusts(address.to_canonical()));
+    let number_trusted = told.caller.is_some_and(|caller| has_number(account, nas, caller));
+    if password_right || address_trusted || number_trusted || account.is_code() { Proof::Right } else { Proof::Wrong }
+}
+
+/// Compared with where there is no password: the work is the same, the result is not looked at.
+const NOBODYS_PASSWORD: &[u8] = b"nobody has this password";
+
+/// SIP proxies add the realm to the name (`alice@example.net`); the whole name is tried first, since
+/// an account may be called so.
+fn by_user_name<'b>(book: &'b Book, user_name: Option<&[u8]>) -> Option<&'b Arc<Account>> {
+    let name = value::text(user_name?)?;
+    book.account_by_id(name).or_else(|| {
+        let (user, _) = name.split_once('@')?;
+        let user = user.strip_prefix("sip:").unwrap_or(user);
+        book.account_by_id(user)
+    })
+}
+
+fn has_number(account: &Account, nas: &Nas, caller: &str) -> bool {
+    if account.ani.is_empty() {
+        return false;
+    }
+    let is_listed = |number: &str| account.ani.iter().any(|ani| **ani == *number);
+    is_listed(caller) || normalised(nas, caller).is_some_and(|number| is_listed(&number))
+}
+
+/// By the rules of the NAS alone: whose other rules apply is not known before the account is.
+fn normalised(nas: &Nas, caller: &str) -> Option<Box<str>> {
+    normalise(caller, nas.number_rules.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::book::BookChange;
+    use crate::domain::id::{AccountKey, NasKey, PartyKey, TariffKey};
+    use crate::domain::money::Money;
+    use crate::domain::nas::DialectName;
+    use crate::domain::number::NumberRule;
+    use crate::domain::party::{NoCredit, Party, PartyKind};
+    use crate::domain::secret::{Secret as Stored, SecretSource};
+    use crate::domain::tariff::Tariff;
+    use crate::wire::authenticator::hide_user_password;
+    use crate::wire::packet::{Code, Packet};
+    use crate::wire::request::RequestBuilder;
+
+    const AUTHENTICATOR: [u8; 16] = [9; 16];
+
+    fn account(key: u32, id: &str) -> Account {
+        Account {
+            key: AccountKey(key),
+            id: id.into(),
+            customer: PartyKey(2),
+            password: None,
+            trusted_addresses: Vec::new(),
+            ani: Vec::new(),
+            calls_max: None,
+            attempts_per_second_max: None,
+            blocked: false,
+            number_rules: Vec::new(),
+        }
+    }
+
+    fn alice() -> Account {
+        Account { password: Some(Stored::new("secret1", SecretSource::Inline)), ..account(3, "alice") }
+    }
+
+    fn book() -> Book {
+        let mut book = Book::default();
+        let currency = "EUR".parse().unwrap();
+        let acme = Party {
+            key: PartyKey(2),
+            id: "acme".into(),
+            kind: PartyKind::Customer,
+            name: "".into(),
+            parent: None,
+            tariff: TariffKey(1),
+            currency,
+            credit_limit: Money::ZERO,
+            calls_max: None,
+            attempts_per_second_max: None,
+            spend_per_day_max: None,
+            blocked: false,
+            no_credit: NoCredit::Reject,
+            number_rules: Vec::new(),
+        };
+        for change in [
+            BookChange::PutTariff(Tariff { key: TariffKey(1), id: "retail".into(), currency, version: 0 }),
+            BookChange::PutParty(acme),
+            BookChange::PutAccount(alice()),
+            BookChange::PutAccount(Account { ani: vec!["4930123".into()], ..account(4, "desk") }),
+            BookChange::PutAccount(Account {
+                trusted_addresses: vec!["198.51.100.0/24".parse().unwrap()],
+                ..account(5, "pbx")
+            }),
+            BookChange::PutAccount(account(6, "90210")),
+        ] {
+            book.apply(&change).unwrap();
+        }
+        book
+    }
+
+    fn nas() -> Nas {
+        Nas {
+            key: NasKey(1),
+            id: "gw1".into(),
+            address: "192.0.2.10/32".parse().unwrap(),
+            secret: Stored::new("s", SecretSource::Inline),
+            dialect: DialectName::Rfc,
+            guard: None,
+            grant_seconds_max: 3600,
+            stop_only: false,
+            interims: None,
+            missing_stop: None,
+            session_timeout_from: None,
+            require_message_authenticator: true,
+            routes: Vec::new(),
+            calls_max: None,
+            attempts_per_second_max: None,
+            number_rules: vec![NumberRule::new("^00", "").unwrap()],
+            disconnect: None,
+        }
+    }
+
+    fn told<'a>(name: Option<&'a str>, caller: Option<&'a str>, address: Option<&str>) -> CallerTold<'a> {
+        let address = address.map(|address| address.parse().unwrap());
+        CallerTold { user_name: name.map(str::as_bytes), caller, address }
+    }
+
+    fn found(name: Option<&str>, caller: Option<&str>, address: Option<&str>) -> Option<String> {
+        find_account(&book(), &nas(), told(name, caller, address)).map(|account| account.id.to_string())
+    }
+
+    fn proof(account: Option<&Account>, told: CallerTold<'_>, password: PasswordProof<'_>) -> Proof {
+        let secret = Secret::from("s");
+        prove(account, &nas(), told, password, Hidden { secret: &secret, authenticator: &AUTHENTICATOR })
+    }
+
+    fn pap(password: &str) -> Vec<u8> {
+        hide_user_password(password.as_bytes(), &Secret::from("s"), &AUTHENTICATOR).unwrap()
+    }
+
+    #[test]
+    fn an_account_is_found_by_name_then_number_then_address() {
+        assert_eq!(found(Some("alice"), Some("4930123"), Some("198.51.100.7")).as_deref(), Some("alice"));
+        assert_eq!(found(Some("mallory"), Some("4930123"), Some("198.51.100.7")).as_deref(), Some("desk"));
+        assert_eq!(found(None, Some("004930123"), None).as_deref(), Some("desk"));
+        assert_eq!(found(Some("mallory"), Some("1"), Some("::ffff:198.51.100.7")).as_deref(), Some("pbx"));
+        assert_eq!(found(Some("mallory"), Some("1"), Some("203.0.113.1")), None);
+        assert_eq!(found(None, None, None), None);
+    }
+
+    #[test]
+    fn a_realm_behind_the_name_does_not_matter() {
+        assert_eq!(found(Some("alice@example.net"), None, None).as_deref(), Some("alice"));
+        assert_eq!(found(Some("sip:alice@example.net"), None, None).as_deref(), Some("alice"));
+        assert_eq!(found(Some("@alice"), None, None), None);
+    }
+
+    #[test]
+    fn pap_proves_with_the_right_password_alone() {
+        let nobody = told(None, None, None);
+        assert_eq!(proof(Some(&alice()), nobody, PasswordProof::Pap(&pap("secret1"))), Proof::Right);
+        assert_eq!(proof(Some(&alice()), nobody, PasswordProof::Pap(&pap("secret2"))), Proof::Wrong);
+        assert_eq!(proof(Some(&alice()), nobody, PasswordProof::None), Proof::Wrong);
+    }
+
+    #[test]
+    fn chap_proves_with_and_without_a_challenge_of_its_own() {
+        let challenges: [(Option<&[u8]>, &[u8]); 2] = [(Some(b"challenge"), b"challenge"), (None, &AUTHENTICATOR)];
+        for (sent, challenge) in challenges {
+            let mut request = RequestBuilder::new(Code::ACCESS_REQUEST, 1);
+            request.chap_password(7, sent, b"secret1");
+            let bytes = request.finish(&Secret::from("s"), AUTHENTICATOR).unwrap();
+            let packet = Packet::decode(&bytes).unwrap();
+            let response = packet.first(crate::wire::kind::CHAP_PASSWORD).unwrap();
+            let right = PasswordProof::Chap { response, challenge };
+            assert_eq!(proof(Some(&alice()), told(None, None, None), right), Proof::Right);
+            let wrong = PasswordProof::Chap { response, challenge: b"another" };
+            assert_eq!(proof(Some(&alice()), told(None, None, None), wrong), Proof::Wrong);
+        }
+    }
+
+    #[test]
+    fn nobodys_password_proves_nobody() {
+        let text = std::str::from_utf8(NOBODYS_PASSWORD).unwrap();
+        let hidden = pap(text);
+        assert_eq!(proof(None, told(None, None, None), PasswordProof::Pap(&hidden)), Proof::Wrong);
+        let desk = Account { ani: vec!["4930123".into()], ..account(4, "desk") };
+        assert_eq!(proof(Some(&desk), told(None, None, None), PasswordProof::Pap(&hidden)), Proof::Wrong);
+    }
+
+    #[test]
+    fn a_trusted_number_or_address_is_enough() {
+        let desk = Account { ani: vec!["4930123".into()], ..alice() };
+        assert_eq!(proof(Some(&desk), told(None, Some("+4930123"), None), PasswordProof::None), Proof::Right);
+        assert_eq!(proof(Some(&desk), told(None, Some("4930124"), None), PasswordProof::None), Proof::Wrong);
+        let pbx = Account { trusted_addresses: vec!["198.51.100.0/24".parse().unwrap()], ..alice() };
+        assert_eq!(proof(Some(&pbx), told(None, None, Some("198.51.100.7")), PasswordProof::None), Proof::Right);
+        assert_eq!(proof(Some(&pbx), told(None, None, Some("203.0.113.7")), PasswordProof::None), Proof::Wrong);
+    }
+
+    #[test]
+    fn a_code_proves_itself() {
+        assert_eq!(proof(Some(&account(6, "90210")), told(None, None, None), PasswordProof::None), Proof::Right);
+    }
+}

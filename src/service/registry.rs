@@ -1,0 +1,268 @@
+//! The published view of what World holds: calls, money, slots, and the book of the day.
+//!
+//! The engine's thread is the only writer ([`RegistryWriter`] cannot be cloned and lives there); pages,
+//! commands and metrics read ([`RegistryReader`]). What is read here is durable: it is published after
+//! the commit. A reader never holds anything locked beyond its call, and never sees half a call.
+
+use std::collections::{BTreeSet, BinaryHeap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arc_swap::ArcSwap;
+use dashmap::DashMap;
+
+use crate::domain::book::Book;
+use crate::domain::call::{Call, CallState};
+use crate::domain::decision::Event;
+use crate::domain::id::{CallId, CarrierKey, NasKey, PartyKey};
+use crate::domain::ledger::Purse;
+use crate::domain::limit::Entity;
+use crate::domain::world::World;
+
+/// A view that shows all of `world`, and its two halves.
+pub fn registry(world: &World, book: Arc<Book>) -> (RegistryWriter, RegistryReader) {
+    let shared = Arc::new(Shared {
+        calls: DashMap::new(),
+        purses: DashMap::new(),
+        slots: DashMap::new(),
+        states: Default::default(),
+        book: ArcSwap::new(book),
+    });
+    let mut writer = RegistryWriter { shared: shared.clone() };
+    writer.show_all(world);
+    (writer, RegistryReader { shared })
+}
+
+struct Shared {
+    calls: DashMap<CallId, Arc<Call>>,
+    purses: DashMap<PartyKey, Purse>,
+    slots: DashMap<Entity, u32>,
+    /// Calls by state, so that a count needs no walk over a million calls.
+    states: [AtomicI64; CallState::ALL.len()],
+    book: ArcSwap<Book>,
+}
+
+impl Shared {
+    fn count(&self, state: CallState, change: i64) {
+        if let Some(counter) = self.states.get(state as usize) {
+            counter.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------- writing
+
+/// What a batch changed, gathered from its events before it is published as a whole.
+#[derive(Debug, Default)]
+pub struct Touched {
+    calls: BTreeSet<CallId>,
+    parties: BTreeSet<PartyKey>,
+}
+
+impl Touched {
+    /// Remembers what an event changes.
+    pub fn note(&mut self, event: &Event) {
+        self.calls.extend(event.call());
+        match event {
+            Event::Forgotten { calls } => self.calls.extend(calls),
+            Event::EntryPosted(entry) => {
+                self.parties.insert(entry.party);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether nothing is to be published.
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.parties.is_empty()
+    }
+
+    /// Forgets all, for the next batch.
+    pub fn clear(&mut self) {
+        self.calls.clear();
+        self.parties.clear();
+    }
+}
+
+/// The half that the engine's thread has, alone.
+pub struct RegistryWriter {
+    shared: Arc<Shared>,
+}
+
+impl RegistryWriter {
+    /// Shows all of World, and nothing else: at the start, and after World was read again.
+    pub fn show_all(&mut self, world: &World) {
+        self.shared.calls.retain(|id, _| world.call(*id).is_some());
+        self.shared.slots.retain(|entity, _| world.slots().taken(*entity) > 0);
+        for counter in &self.shared.states {
+            counter.store(0, Ordering::Relaxed);
+        }
+        for call in world.calls() {
+            self.shared.calls.insert(call.id, Arc::new(call.clone()));
+            self.shared.count(call.state, 1);
+        }
+        for (entity, taken) in world.slots().iter() {
+            self.shared.slots.insert(entity, taken);
+        }
+        self.show_purses(world);
+    }
+
+    /// Shows what a batch changed.
+    pub fn publish(&mut self, world: &World, touched: &Touched) {
+        let mut parties = touched.parties.clone();
+        let mut entities = BTreeSet::new();
+        for id in &touched.calls {
+            let after = world.call(*id).map(|call| Arc::new(call.clone()));
+            let before = match &after {
+                Some(call) => self.shared.calls.insert(*id, call.clone()),
+                None => self.shared.calls.remove(id).map(|(_, call)| call),
+            };
+            if let Some(before) = &before {
+                self.shared.count(before.state, -1);
+            }
+            if let Some(after) = &after {
+                self.shared.count(after.state, 1);
+            }
+            for call in [before, after].iter().flatten() {
+                parties.extend(call.payers.iter().map(|payer| payer.party));
+                entities.extend(entities_of(call));
+            }
+        }
+        for entity in entities {
+            match world.slots().taken(entity) {
+                0 => drop(self.shared.slots.remove(&entity)),
+                taken => drop(self.shared.slots.insert(entity, taken)),
+            }
+        }
+        for party in parties {
+            self.shared.purses.insert(party, world.ledger().purse(party));
+        }
+    }
+
+    /// Shows another book, and the purses of the parties in it.
+    pub fn publish_book(&mut self, world: &World, book: Arc<Book>) {
+        self.shared.book.store(book);
+        self.show_purses(world);
+    }
+
+    fn show_purses(&mut self, world: &World) {
+        for (party, purse) in world.ledger().purses() {
+            self.shared.purses.insert(party, *purse);
+        }
+    }
+}
+
+/// All that a call may hold a slot of.
+fn entities_of(call: &Call) -> impl Iterator<Item = Entity> + '_ {
+    let account = call.account.map(Entity::Account);
+    let carrier = call.carrier.map(Entity::Carrier);
+    let parties = call.payers.iter().map(|payer| Entity::Party(payer.party));
+    parties.chain(account).chain(carrier).chain([Entity::Nas(call.nas)])
+}
+
+// -------------------------------------------------------------------------------- reading
+
+/// The half that everybody else has. Clones show the same.
+#[derive(Clone)]
+pub struct RegistryReader {
+    shared: Arc<Shared>,
+}
+
+impl RegistryReader {
+    /// The book that new decisions are made by.
+    pub fn book(&self) -> Arc<Book> {
+        self.shared.book.load_full()
+    }
+
+    /// A call in progress, or one that ended lately.
+    pub fn call(&self, id: CallId) -> Option<Arc<Call>> {
+        self.shared.calls.get(&id).map(|call| call.value().clone())
+    }
+
+    /// All calls that are wanted, in progress and lately ended, by number.
+    pub fn calls(&self, wanted: impl Fn(&Call) -> bool) -> Vec<Arc<Call>> {
+        let mut found: Vec<_> = self.matching(wanted).collect();
+        found.sort_unstable_by_key(|call| call.id);
+        found
+    }
+
+    /// The newest calls that are wanted, at most so many, newest first; before `before` where a page
+    /// came before this one.
+    pub fn newest_calls(&self, before: Option<CallId>, limit: usize, wanted: impl Fn(&Call) -> bool) -> Vec<Arc<Call>> {
+        let candidates = self.matching(|call| before.is_none_or(|before| call.id < before) && wanted(call));
+        // A heap of the page's size: a page of a million calls must not copy and sort a million.
+        let mut page = BinaryHeap::with_capacity(limit.saturating_add(1).min(1_024));
+        for call in candidates {
+            page.push(std::cmp::Reverse(ById(call)));
+            if page.len() > limit {
+                page.pop();
+            }
+        }
+        page.into_sorted_vec().into_iter().map(|std::cmp::Reverse(ById(call))| call).collect()
+    }
+
+    /// Looks at every call, in no order; quick, since what it looks at is locked meanwhile.
+    pub fn for_each_call(&self, mut look: impl FnMut(&Call)) {
+        for entry in &self.shared.calls {
+            look(entry.value());
+        }
+    }
+
+    /// How many calls are in a state.
+    pub fn calls_in(&self, state: CallState) -> u64 {
+        let counter = self.shared.states.get(state as usize);
+        counter.map_or(0, |counter| u64::try_from(counter.load(Ordering::Relaxed)).unwrap_or(0))
+    }
+
+    /// The money of a party.
+    pub fn purse(&self, party: PartyKey) -> Purse {
+        self.shared.purses.get(&party).map(|purse| *purse).unwrap_or_default()
+    }
+
+    /// How many calls at once something has.
+    pub fn slots(&self, entity: Entity) -> u32 {
+        self.shared.slots.get(&entity).map_or(0, |taken| *taken)
+    }
+
+    /// How many calls at once a party has.
+    pub fn calls_of_party(&self, party: PartyKey) -> u32 {
+        self.slots(Entity::Party(party))
+    }
+
+    /// How many calls at once a NAS has.
+    pub fn calls_of_nas(&self, nas: NasKey) -> u32 {
+        self.slots(Entity::Nas(nas))
+    }
+
+    /// How many calls at once a carrier has.
+    pub fn calls_of_carrier(&self, carrier: CarrierKey) -> u32 {
+        self.slots(Entity::Carrier(carrier))
+    }
+
+    fn matching(&self, wanted: impl Fn(&Call) -> bool) -> impl Iterator<Item = Arc<Call>> {
+        self.shared.calls.iter().filter_map(move |entry| wanted(entry.value()).then(|| entry.value().clone()))
+    }
+}
+
+/// Ordered by number alone.
+struct ById(Arc<Call>);
+
+impl PartialEq for ById {
+    fn eq(&self, other: &ById) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for ById {}
+
+impl PartialOrd for ById {
+    fn partial_cmp(&self, other: &ById) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ById {
+    fn cmp(&self, other: &ById) -> std::cmp::Ordering {
+        self.0.id.cmp(&other.0.id)
+    }
+}
