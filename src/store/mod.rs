@@ -91,11 +91,11 @@ pub struct Loaded {
 }
 
 /// All parts of an opened store.
-pub struct Opened {
+pub struct Opened<J> {
     /// What was found.
     pub loaded: Loaded,
     /// For the engine alone.
-    pub journal: Box<dyn Journal>,
+    pub journal: J,
     /// What follows behind.
     pub projector: Arc<dyn Projector>,
     /// For those who ask.

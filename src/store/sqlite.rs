@@ -84,7 +84,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// One line that says what is wrong with which file. Nothing was changed but the schema.
-    pub fn open(options: &SqliteOptions) -> Result<Opened, StoreError> {
+    pub fn open(options: &SqliteOptions) -> Result<Opened<SqliteJournal>, StoreError> {
         let lock = connection::lock(&options.path)?;
         set_up(&options.path)?;
         let shared = Arc::new(Shared::new(options.clone(), lock));
@@ -95,7 +95,7 @@ impl SqliteStore {
         let reports = Arc::new(SqliteReports::new(Arc::clone(&shared)));
         let rates = Arc::new(SqliteRates::new(Arc::clone(&shared))?);
         let upkeep = Arc::new(SqliteStore { shared });
-        Ok(Opened { loaded, journal: Box::new(journal), projector, reports, rates, upkeep })
+        Ok(Opened { loaded, journal, projector, reports, rates, upkeep })
     }
 
     /// Checks databases that no process need have open, without changing them; one that is open may
