@@ -27,6 +27,7 @@ pub mod service;
 pub mod transport;
 
 pub mod app;
+pub mod check;
 pub mod clock;
 pub mod config;
 pub mod metrics;

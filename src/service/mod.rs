@@ -15,7 +15,14 @@ pub mod caller;
 pub mod nas_table;
 pub mod packet_log;
 
+// How things are told to people.
+pub mod escape;
+pub mod explain;
+pub mod names;
+
 // What operators hand in.
+pub mod admin;
+pub mod catalogue;
 pub mod instant;
 pub mod nearest;
 pub mod rates;

@@ -1,5 +1,6 @@
 //! The outside: sockets, pages and commands. What they carry is decided a floor below.
 
+pub mod cli;
 pub mod http;
 pub mod radius_server;
 pub mod reply_cache;

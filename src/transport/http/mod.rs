@@ -1,6 +1,7 @@
 //! HTTP: monitoring, API and pages.
 
 // What is answered.
+pub mod api;
 pub mod metrics;
 pub mod serve;
 pub mod status;

@@ -1,0 +1,74 @@
+//! What operators do: everything that the HTTP API offers, without HTTP.
+
+use std::sync::Arc;
+
+use super::catalogue::Catalogue;
+use super::engine_queue::EngineHandle;
+use super::registry::RegistryReader;
+use crate::clock::Clock;
+use crate::store::{Rates, Reports, Upkeep};
+
+// What is written and read.
+pub mod error;
+pub mod spec;
+pub mod thing;
+
+// From the one to the other.
+pub mod read;
+pub mod view;
+pub mod write;
+
+// How the next book is made.
+pub mod apply;
+pub mod change;
+pub mod draft;
+
+// What operators do, one noun a file.
+mod calls;
+mod database;
+mod money;
+pub mod page;
+mod quote;
+mod rate_table;
+mod records;
+pub mod setup;
+mod status;
+
+pub use calls::CallFilter;
+pub use records::{AuditQuery, CdrQuery, EntryQuery, RejectionQuery};
+
+/// What operators do, each use case a method. Clones do it to the same daemon.
+#[derive(Clone)]
+pub struct Admin {
+    catalogue: Catalogue,
+    engine: EngineHandle,
+    registry: RegistryReader,
+    reports: Arc<dyn Reports>,
+    upkeep: Arc<dyn Upkeep>,
+    clock: Clock,
+}
+
+/// What an [`Admin`] is made of.
+pub struct Parts {
+    /// The way to the engine.
+    pub engine: EngineHandle,
+    /// What the engine publishes.
+    pub registry: RegistryReader,
+    /// The tables.
+    pub reports: Arc<dyn Reports>,
+    /// The versions of rates.
+    pub rates: Arc<dyn Rates>,
+    /// Copies and checks.
+    pub upkeep: Arc<dyn Upkeep>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Admin {
+    /// What operators do to the daemon that has these parts.
+    pub fn new(parts: Parts) -> Admin {
+        let Parts { engine, registry, reports, rates, upkeep, clock } = parts;
+        let catalogue = Catalogue::new(engine.clone(), registry.clone(), rates);
+        Admin { catalogue, engine, registry, reports, upkeep, clock }
+    }
+}

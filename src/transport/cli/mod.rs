@@ -1,0 +1,354 @@
+//! The command line: `ringfence NOUN VERB`, a client of the running daemon's API.
+//!
+//! No command touches the database: all ask the daemon, over its Unix socket or a URL. A table is
+//! for people, `--json` gives the API's own answer, and the exit code says how it went ([`Exit`]).
+//! Commands that are the daemon, or stand in for it (`serve`, `demo`, `check`), are known here but
+//! run by `main`.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use client::{Client, Server};
+use context::Context;
+use error::{CliError, Exit};
+use table::Screen;
+
+pub mod account;
+pub mod apply;
+pub mod call;
+pub mod carrier;
+pub mod cdr;
+pub mod client;
+pub mod context;
+pub mod db;
+pub mod error;
+pub mod input;
+pub mod nas;
+pub mod noun;
+pub mod party;
+pub mod rate;
+pub mod secret;
+pub mod setup_file;
+pub mod status;
+pub mod table;
+pub mod tariff;
+pub mod text;
+
+/// Where the daemon's socket is, as long as nobody says otherwise.
+pub const SOCKET: &str = "ringfence.sock";
+
+/// RADIUS authorization and accounting for phone services, with credit control while calls are up
+#[derive(Parser, Clone, Debug)]
+#[command(
+    name = "ringfence",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "Exit codes: 0 done; 1 it failed, or something is wrong with the data; 2 bad usage or configuration;\n3 the daemon cannot be reached; 4 not found; 5 refused.\n\nExamples:\n  ringfence demo\n  ringfence serve --config /etc/ringfence/ringfence.toml\n  ringfence apply setup.toml --dry-run\n  ringfence call list --customer acme\n  ringfence help customer topup"
+)]
+pub struct Cli {
+    /// How the daemon is spoken to.
+    #[command(flatten)]
+    pub remote: Remote,
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How the daemon is spoken to.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "The daemon")]
+pub struct Remote {
+    /// The daemon's Unix socket
+    #[arg(long, global = true, value_name = "PATH", env = "RINGFENCE_SOCKET", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// The daemon's URL, instead of the socket
+    #[arg(long, global = true, value_name = "URL", env = "RINGFENCE_SERVER")]
+    pub server: Option<String>,
+    /// The file with the token that the daemon wants
+    #[arg(long, global = true, value_name = "FILE", env = "RINGFENCE_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Give up after so many seconds; 30 if absent, more for long work
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub timeout: Option<u64>,
+    /// Print the daemon's JSON instead of tables
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What is to be done.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// Run the daemon, in the foreground
+    #[command(
+        after_help = "Without a file all settings are their defaults. Any of them can be set from the environment: RINGFENCE_RADIUS__AUTH.\n\nExamples:\n  ringfence serve\n  ringfence serve --config /etc/ringfence/ringfence.toml"
+    )]
+    Serve(ConfigFile),
+    /// Run the daemon on a database of its own, with sample data and gateways that play calls
+    #[command(after_help = "Examples:\n  ringfence demo")]
+    Demo,
+    /// Look whether the configuration and the database are fit to serve
+    #[command(after_help = "Examples:\n  ringfence check --config /etc/ringfence/ringfence.toml")]
+    Check(ConfigFile),
+    /// What is done by asking the daemon.
+    #[command(flatten)]
+    Ask(Ask),
+}
+
+/// Where the configuration is.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigFile {
+    /// The configuration (TOML)
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+/// What is done by asking the daemon.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Ask {
+    /// How the daemon is, on one screen
+    #[command(after_help = "Examples:\n  ringfence status")]
+    Status,
+    /// Make parties, tariffs and gateways as a file says: all or nothing, again and again
+    #[command(
+        after_help = "Nothing is removed without --prune. Every fault is named with its line, and then nothing is changed.\n\nExamples:\n  ringfence apply setup.toml --dry-run\n  ringfence apply setup.toml\n  ringfence apply setup.toml --prune --yes"
+    )]
+    Apply(apply::Apply),
+    /// Write the present parties, tariffs and gateways as a file that `apply` takes
+    #[command(
+        after_help = "Examples:\n  ringfence export > setup.toml\n  ringfence export --with-secrets --output setup.toml"
+    )]
+    Export(apply::Export),
+    /// Resellers: customers that have customers
+    #[command(subcommand)]
+    Reseller(party::ResellerVerb),
+    /// Customers: their balance, limits, payments
+    #[command(subcommand)]
+    Customer(party::CustomerVerb),
+    /// Accounts: who calls
+    #[command(subcommand)]
+    Account(account::AccountVerb),
+    /// Tariffs: rate plans by name
+    #[command(subcommand)]
+    Tariff(tariff::TariffVerb),
+    /// Rates: the rows of a tariff
+    #[command(subcommand)]
+    Rate(rate::RateVerb),
+    /// Gateways and proxies that send RADIUS
+    #[command(subcommand)]
+    Nas(nas::NasVerb),
+    /// Carriers: who terminates calls
+    #[command(subcommand)]
+    Carrier(carrier::CarrierVerb),
+    /// Connections: the trunks to carriers
+    #[command(subcommand)]
+    Connection(carrier::ConnectionVerb),
+    /// Calls: what is going on now, and why
+    #[command(subcommand)]
+    Call(call::CallVerb),
+    /// Charge records: what calls have cost
+    #[command(subcommand)]
+    Cdr(cdr::CdrVerb),
+    /// The database: backed up, verified
+    #[command(subcommand)]
+    Db(db::DbVerb),
+}
+
+/// Asks the daemon, prints what came of it, and gives the code to end with. `environment` is that
+/// of the process.
+pub fn run(remote: Remote, ask: Ask, environment: impl IntoIterator<Item = (String, String)>) -> Exit {
+    let variables: std::collections::HashMap<String, String> = environment.into_iter().collect();
+    let environment = |name: &str| variables.get(name).cloned();
+    let (stdout, stderr) = (io::stdout(), io::stderr());
+    let has_colours = environment("NO_COLOR").is_none_or(|value| value.is_empty());
+    let screen = Screen { width: width_of(&stdout), colours: has_colours && stdout.is_terminal() };
+    let notes_are_seen = stderr.is_terminal();
+    let can_ask = io::stdin().is_terminal() && notes_are_seen;
+    let mut out = io::BufWriter::new(stdout.lock());
+    let mut notes = stderr;
+    let outcome = client(&remote).and_then(|client| {
+        let mut context = Context {
+            client,
+            json: remote.json,
+            screen,
+            out: &mut out,
+            notes: &mut notes,
+            notes_are_seen,
+            can_ask,
+            environment: &environment,
+        };
+        let outcome = run_in(&mut context, ask);
+        // What was said before a failure is said.
+        let flushed = context.out.flush().map_err(CliError::from);
+        outcome.and(flushed)
+    });
+    match outcome {
+        Ok(()) => Exit::Done,
+        Err(error) => tell(&error),
+    }
+}
+
+/// Prints why a command was not done, and gives the code to end with.
+pub fn tell(error: &CliError) -> Exit {
+    let mut text = String::new();
+    for (place, line) in error.lines.iter().enumerate() {
+        text.push_str(if place == 0 && error.lines.len() == 1 { "error: " } else { "" });
+        text.push_str(line);
+        text.push('\n');
+    }
+    // Without anybody to read it the exit code still says it.
+    let _ = io::stderr().write_all(text.as_bytes());
+    error.exit
+}
+
+fn run_in(context: &mut Context<'_>, ask: Ask) -> Result<(), CliError> {
+    match ask {
+        Ask::Status => status::run(context),
+        Ask::Apply(apply) => apply::apply(context, &apply),
+        Ask::Export(export) => apply::export(context, &export),
+        Ask::Reseller(verb) => party::run_reseller(context, verb),
+        Ask::Customer(verb) => party::run_customer(context, verb),
+        Ask::Account(verb) => account::run(context, verb),
+        Ask::Tariff(verb) => tariff::run(context, verb),
+        Ask::Rate(verb) => rate::run(context, verb),
+        Ask::Nas(verb) => nas::run(context, verb),
+        Ask::Carrier(verb) => carrier::run_carrier(context, verb),
+        Ask::Connection(verb) => carrier::run_connection(context, verb),
+        Ask::Call(verb) => call::run(context, verb),
+        Ask::Cdr(verb) => cdr::run(context, verb),
+        Ask::Db(verb) => db::run(context, verb),
+    }
+}
+
+fn client(remote: &Remote) -> Result<Client, CliError> {
+    let server = match &remote.server {
+        Some(url) => Server::from_url(url)?,
+        None => Server::Socket(remote.socket.clone()),
+    };
+    let token = remote.token_file.as_deref().map(read_token).transpose()?;
+    Client::new(server, token, remote.timeout)
+}
+
+fn read_token(path: &Path) -> Result<String, CliError> {
+    let token = secret::SecretFrom::File(path.display().to_string())
+        .read(&|_| None, Path::new(""))
+        .map_err(|error| CliError::usage(format!("--token-file: {error}")))?;
+    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(token),
+        false => Err(CliError::usage(format!("--token-file: {}: a token is one word", path.display()))),
+    }
+}
+
+fn width_of(stdout: &io::Stdout) -> Option<u16> {
+    if !stdout.is_terminal() {
+        return None;
+    }
+    // The table library knows how to ask the terminal.
+    comfy_table::Table::new().width()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Every command that does something, with its whole name.
+    fn leaves() -> Vec<(String, clap::Command)> {
+        fn walk(command: &clap::Command, name: &str, leaves: &mut Vec<(String, clap::Command)>) {
+            for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+                let name = format!("{name} {}", below.get_name());
+                if below.has_subcommands() {
+                    walk(below, &name, leaves);
+                } else {
+                    leaves.push((name, below.clone()));
+                }
+            }
+        }
+        let mut leaves_found = Vec::new();
+        walk(&Cli::command(), "ringfence", &mut leaves_found);
+        leaves_found
+    }
+
+    /// The words of a line as a shell would make them: quotes hold together, `>` and what follows
+    /// is not for us.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut is_quoted = false;
+        for character in line.chars() {
+            match character {
+                '\'' => is_quoted = !is_quoted,
+                ' ' if !is_quoted => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(character),
+            }
+        }
+        let end = words.iter().position(|word| word == ">").unwrap_or(words.len());
+        words.truncate(end);
+        words
+    }
+
+    #[test]
+    fn the_command_line_fits_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples_and_they_are_understood() {
+        let leaves = leaves();
+        assert!(leaves.len() > 50, "{}", leaves.len());
+        for (name, command) in leaves {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ringfence ")).collect();
+            assert!(
+                examples.iter().any(|example| format!("ringfence {example}").starts_with(&name)),
+                "{name}: no example of itself"
+            );
+            for example in examples {
+                let words = words(&format!("ringfence {example}"));
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("{name}: the example `{example}` is wrong: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_and_option_says_what_it_is() {
+        for (name, command) in leaves() {
+            assert!(command.get_about().is_some(), "{name}");
+            for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+                assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn money_below_zero_can_be_typed() {
+        for line in ["customer adjust acme -5.00", "reseller adjust north -0.5 --note x"] {
+            let words = words(&format!("ringfence {line}"));
+            assert!(Cli::try_parse_from(&words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn bad_usage_is_refused_before_anything_is_sent() {
+        for line in [
+            "customer topup acme 5,00",
+            "customer topup acme",
+            "customer set acme --calls-max many",
+            "customer add acme",
+            "account add alice --customer acme --password a --password-file b",
+            "call list --state up",
+            "call list --limit 0",
+            "cdr list --from yesterday",
+            "rate import x.csv",
+            "frobnicate",
+        ] {
+            let words = words(&format!("ringfence {line}"));
+            let error = Cli::try_parse_from(&words).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
+        }
+    }
+}

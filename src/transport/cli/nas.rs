@@ -1,0 +1,308 @@
+//! `nas`: the gateways and proxies that send RADIUS.
+
+use std::path::Path;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::context::{Context, Environment};
+use super::error::CliError;
+use super::input::{self, Members, OrNone, Page};
+use super::noun::{Noun, Remove};
+use super::party::of_max;
+use super::secret::SecretFrom;
+use super::table::{Card, Column, Table, Text, Tone};
+use super::text::{rules, seconds};
+use crate::service::admin::spec::NasView;
+
+const NASES: Noun = Noun { one: "nas", path: "nas" };
+
+/// The verbs of `nas`.
+#[derive(Subcommand, Clone, Debug)]
+pub enum NasVerb {
+    /// List gateways
+    #[command(after_help = "Examples:\n  ringfence nas list")]
+    List {
+        /// How much of the list.
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show one gateway, with what it is taken to be able to do
+    #[command(after_help = "Examples:\n  ringfence nas show gw1")]
+    Show {
+        /// The gateway
+        id: String,
+    },
+    /// Add a gateway
+    #[command(
+        after_help = "A secret on the command line can be seen by others on this machine and stays in the shell's history; --secret-file and --secret-env avoid both.\n\nExamples:\n  ringfence nas add gw1 --address 192.0.2.10 --secret-file gw1.secret\n  ringfence nas add gw2 --address 192.0.2.0/28 --secret-env GW2 --dialect cisco --disconnect-address 192.0.2.10:3799"
+    )]
+    Add {
+        /// Its id: letters, digits, and some signs such as - _ .
+        id: String,
+        /// Its source address, or a network
+        #[arg(long, value_name = "ADDRESS")]
+        address: String,
+        /// What is said of it.
+        #[command(flatten)]
+        fields: Box<NasFields>,
+    },
+    /// Change a gateway; what is not named stays
+    #[command(
+        after_help = "Examples:\n  ringfence nas set gw1 --guard full --grant-seconds-max 1800\n  ringfence nas set gw1 --disconnect-address none"
+    )]
+    Set {
+        /// The gateway
+        id: String,
+        /// Its source address, or a network
+        #[arg(long, value_name = "ADDRESS")]
+        address: Option<String>,
+        /// What is said of it.
+        #[command(flatten)]
+        fields: Box<NasFields>,
+    },
+    /// Remove gateways: what they send is dropped from then on
+    #[command(after_help = "Examples:\n  ringfence nas remove gw1 --yes")]
+    Remove(Remove),
+}
+
+/// What can be said of a gateway.
+#[derive(Args, Clone, Debug, Default)]
+pub struct NasFields {
+    #[command(flatten)]
+    secret: SharedSecret,
+    /// How it means its attributes
+    #[arg(long, value_name = "DIALECT",
+        value_parser = ["rfc", "cisco", "quintum", "audiocodes", "kamailio", "opensips", "freeswitch", "asterisk", "sippy"])]
+    dialect: Option<String>,
+    /// How its calls are kept from outrunning what is reserved: chunk, extend, full, or none for
+    /// chunk where it can be told to disconnect, else full
+    #[arg(long, value_name = "GUARD", value_parser = input::text_or_none)]
+    guard: Option<OrNone<String>>,
+    /// Most seconds that guard full reserves, or none for the usual
+    #[arg(long, value_name = "SECONDS", value_parser = input::number_or_none)]
+    grant_seconds_max: Option<OrNone<u32>>,
+    /// What accounting it sends
+    #[arg(long, value_name = "WHAT", value_parser = ["start-stop", "stop-only"])]
+    sends: Option<String>,
+    /// Whether it sends interims at regular times: auto, periodic, none (never), or default (by
+    /// dialect)
+    #[arg(long, value_name = "WHEN", value_parser = ["auto", "periodic", "none", "default"])]
+    interims: Option<String>,
+    /// What a call without Stop is charged: last_seen, grant, or none for the usual
+    #[arg(long, value_name = "WHAT", value_parser = input::text_or_none)]
+    missing_stop: Option<OrNone<String>>,
+    /// What a new Session-Timeout counts from: now, start, or none for the usual
+    #[arg(long, value_name = "WHAT", value_parser = input::text_or_none)]
+    session_timeout_from: Option<OrNone<String>>,
+    /// Drop an Access-Request without Message-Authenticator: yes or no
+    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    require_message_authenticator: Option<bool>,
+    /// Where a proxy is told to send calls; repeat for more, none for no routes
+    #[arg(long = "route", value_name = "ROUTE", value_parser = input::text_or_none)]
+    routes: Vec<OrNone<String>>,
+    /// Most calls at once, or none
+    #[arg(long, value_name = "N", value_parser = input::number_or_none)]
+    calls_max: Option<OrNone<u32>>,
+    /// Most attempts in a second, or none
+    #[arg(long, value_name = "N", value_parser = input::number_or_none)]
+    attempts_per_second_max: Option<OrNone<u32>>,
+    /// Rewrite dialled numbers: a regular expression and what replaces its match; repeat for more,
+    /// none for no rules
+    #[arg(long = "number-rule", value_name = "MATCH=>REPLACE", value_parser = input::number_rule)]
+    number_rules: Vec<OrNone<Value>>,
+    /// Where it takes Disconnect-Requests (address:port), or none
+    #[arg(long, value_name = "ADDRESS", value_parser = input::text_or_none)]
+    disconnect_address: Option<OrNone<String>>,
+    #[command(flatten)]
+    disconnect_secret: DisconnectSecret,
+}
+
+/// Where the shared secret comes from.
+#[derive(Args, Clone, Default)]
+#[group(id = "secret_from", multiple = false)]
+pub struct SharedSecret {
+    /// The shared secret itself
+    #[arg(long, value_name = "SECRET")]
+    secret: Option<String>,
+    /// The environment variable that holds the shared secret
+    #[arg(long, value_name = "NAME")]
+    secret_env: Option<String>,
+    /// The file that holds the shared secret
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<String>,
+}
+
+/// Where the secret for Disconnect-Requests comes from, where it is another.
+#[derive(Args, Clone, Default)]
+#[group(id = "disconnect_secret_from", multiple = false)]
+pub struct DisconnectSecret {
+    /// The secret for Disconnect-Requests, where it is another than the shared one
+    #[arg(long, value_name = "SECRET")]
+    disconnect_secret: Option<String>,
+    /// The environment variable that holds the secret for Disconnect-Requests
+    #[arg(long, value_name = "NAME")]
+    disconnect_secret_env: Option<String>,
+    /// The file that holds the secret for Disconnect-Requests
+    #[arg(long, value_name = "FILE")]
+    disconnect_secret_file: Option<String>,
+}
+
+impl std::fmt::Debug for SharedSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SharedSecret(hidden)")
+    }
+}
+
+impl std::fmt::Debug for DisconnectSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DisconnectSecret(hidden)")
+    }
+}
+
+/// Runs a verb of `nas`.
+///
+/// # Errors
+/// It was not done; the error says why.
+pub fn run(context: &mut Context<'_>, verb: NasVerb) -> Result<(), CliError> {
+    let noun = NASES;
+    match verb {
+        NasVerb::List { page } => noun.list(context, Vec::new(), &page, table),
+        NasVerb::Show { id } => noun.show(context, &id, card),
+        NasVerb::Add { id, address, fields } => {
+            let members = fields.members(Some(address), context.environment)?;
+            noun.add(context, &id, members, card)
+        }
+        NasVerb::Set { id, address, fields } => {
+            let members = fields.members(address, context.environment)?;
+            noun.set(context, &id, members, card)
+        }
+        NasVerb::Remove(remove) => noun.remove(context, &remove),
+    }
+}
+
+impl NasFields {
+    fn members(self, address: Option<String>, environment: Environment<'_>) -> Result<Members, CliError> {
+        let mut members = Members::new();
+        members.set("address", address);
+        let SharedSecret { secret, secret_env, secret_file } = self.secret;
+        set_secret(SecretFrom::one_of(secret, secret_env, secret_file), environment, &mut members)?;
+        members.set("dialect", self.dialect);
+        members.set("guard", self.guard);
+        members.set("grant_seconds_max", self.grant_seconds_max);
+        members.set("sends", self.sends);
+        let interims = self.interims.map(|word| if word == "default" { Value::Null } else { Value::from(word) });
+        members.set("interims", interims);
+        members.set("missing_stop", self.missing_stop);
+        members.set("session_timeout_from", self.session_timeout_from);
+        members.set("require_message_authenticator", self.require_message_authenticator);
+        members.set_list("routes", &self.routes);
+        members.set("calls_max", self.calls_max);
+        members.set("attempts_per_second_max", self.attempts_per_second_max);
+        members.set_list("number_rules", &self.number_rules);
+
+        let DisconnectSecret { disconnect_secret, disconnect_secret_env, disconnect_secret_file } =
+            self.disconnect_secret;
+        let mut disconnect = Members::new();
+        let from = SecretFrom::one_of(disconnect_secret, disconnect_secret_env, disconnect_secret_file);
+        set_secret(from, environment, &mut disconnect)?;
+        match self.disconnect_address {
+            Some(OrNone::None) => members.set("disconnect", Some(Value::Null)),
+            Some(OrNone::Value(address)) => disconnect.set("address", Some(address)),
+            None => {}
+        }
+        if !disconnect.is_empty() {
+            members.set("disconnect", Some(disconnect.change()));
+        }
+        Ok(members)
+    }
+}
+
+fn set_secret(from: Option<SecretFrom>, environment: Environment<'_>, members: &mut Members) -> Result<(), CliError> {
+    if let Some(from) = from {
+        let secret =
+            from.read(environment, Path::new("")).map_err(|error| CliError::usage(format!("the secret: {error}")))?;
+        from.set_members("secret", secret, members);
+    }
+    Ok(())
+}
+
+fn table(nases: &[NasView]) -> Table {
+    let mut table = Table::new([
+        Column::new("id"),
+        Column::new("address"),
+        Column::new("dialect").rank(3),
+        Column::new("guard").rank(4),
+        Column::new("disconnect").rank(2),
+        Column::number("calls").rank(1),
+        Column::new("warnings").rank(5),
+    ]);
+    for nas in nases {
+        table.row([
+            Text::from(&nas.id),
+            Text::from(&nas.address),
+            Text::from(&nas.dialect),
+            Text::from(&nas.guard),
+            Text::from(nas.disconnect.as_ref()),
+            of_max(nas.calls, nas.calls_max),
+            Text::toned(nas.warnings.join("; "), Tone::Odd),
+        ]);
+    }
+    table
+}
+
+fn card(nas: &NasView) -> Card {
+    let mut card = Card::new();
+    card.field("nas", &nas.id);
+    card.field("address", &nas.address);
+    card.field("secret", &nas.secret);
+    card.field("dialect", &nas.dialect);
+    card.field("guard", &nas.guard);
+    card.field("longest grant", seconds(u64::from(nas.grant_seconds_max)));
+    card.field("disconnect", nas.disconnect.as_ref());
+    card.field("sends", &nas.sends);
+    card.field("interims", &nas.interims);
+    card.field("missing stop", &nas.missing_stop);
+    card.field("session timeout from", &nas.session_timeout_from);
+    card.field("message authenticator", if nas.require_message_authenticator { "required" } else { "not required" });
+    card.field("routes", nas.routes.join(", "));
+    card.field("calls", of_max(nas.calls, nas.calls_max));
+    card.field("attempts per second", nas.attempts_per_second_max);
+    card.field("number rules", rules(&nas.number_rules));
+    for warning in &nas.warnings {
+        card.field("warning", Text::toned(warning, Tone::Odd));
+    }
+    card
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disconnect_address_is_a_member_of_its_own() {
+        let fields =
+            NasFields { disconnect_address: Some(OrNone::Value("192.0.2.10:3799".into())), ..NasFields::default() };
+        let members = fields.members(None, &|_| None).unwrap();
+        assert_eq!(members.change(), serde_json::json!({ "disconnect": { "address": "192.0.2.10:3799" } }));
+    }
+
+    #[test]
+    fn a_disconnect_address_is_taken_away() {
+        let fields = NasFields { disconnect_address: Some(OrNone::None), ..NasFields::default() };
+        assert_eq!(fields.members(None, &|_| None).unwrap().change(), serde_json::json!({ "disconnect": null }));
+    }
+
+    #[test]
+    fn a_new_gateway_has_no_empty_members() {
+        let fields = NasFields {
+            secret: SharedSecret { secret: Some("s".into()), ..SharedSecret::default() },
+            disconnect_secret: DisconnectSecret { disconnect_secret: Some("d".into()), ..DisconnectSecret::default() },
+            ..NasFields::default()
+        };
+        let new = fields.members(Some("192.0.2.1".into()), &|_| None).unwrap().new_thing();
+        let expected = serde_json::json!({
+            "address": "192.0.2.1", "secret": "s", "disconnect": { "secret": "d" } });
+        assert_eq!(new, expected);
+    }
+}
