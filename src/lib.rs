@@ -10,9 +10,9 @@
 //! 2. [`service`]: one use case a file; the engine loop owns the world.
 //! 3. [`transport`]: sockets, HTTP, the command line.
 //!
-//! The roof: [`config`], [`clock`], [`metrics`], [`telemetry`], and `app`, which builds the rest.
+//! The roof: [`config`], [`clock`], [`metrics`], [`telemetry`], and [`app`], which builds the rest.
 //!
-//! The life of a call: a datagram comes to `transport`, is verified by [`wire`], understood by a
+//! The life of a call: a datagram comes to [`transport`], is verified by [`wire`], understood by a
 //! [`dialect`], turned into a [`domain::command::Command`] by [`service`], decided by the engine, kept
 //! by [`store`], and only then answered.
 
@@ -26,8 +26,10 @@ pub mod service;
 
 pub mod transport;
 
+pub mod app;
 pub mod check;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod metrics;
 pub mod telemetry;

@@ -2,13 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use ringfence::transport::cli::{self, Cli, Command};
 use ringfence::{check, config};
 
 fn main() -> ExitCode {
-    let Cli { remote, command } = Cli::parse();
+    let Cli { remote, command } = Cli::of_process();
     let exit = match command {
         Command::Serve(_) | Command::Demo => cli::tell(&cli::error::CliError::failed("not there yet")),
         Command::Check(file) => check::run(file.config.as_deref()),

@@ -5,7 +5,7 @@
 
 use super::authorize::{self, Callers, blank_call, e164_or_as_sent, new_call};
 use super::book::Book;
-use super::call::{Call, CallState, DisconnectReason, EndReason, Flags, Leg, LegEnd, LegKey, LegOrigin};
+use super::call::{Call, CallState, DisconnectReason, EndReason, Flags, Leg, LegEnd, LegKey, LegOrigin, Payer};
 use super::command::{Accounting, AccountingKind};
 use super::decision::{Alarm, Decision, Effect, Event, Identified, Reply};
 use super::draft::Draft;
@@ -24,7 +24,8 @@ const SESSION_SLACK_SECONDS: u64 = 60;
 const COMPARED_SECONDS: u64 = 60;
 
 pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Accounting) -> Decision {
-    let packet = Told { at: event_time(told, now), now, told };
+    let at = event_time(told, now);
+    let packet = Told { at, now, told };
     let found = world.find_call(told.nas, &told.identity, Some(packet.at)).or_else(|| nameless(world, book, told));
     let known = found.cloned().or_else(|| told.recalled.as_deref().cloned());
     let mut draft = match known.filter(|call| !packet.begins_another_call_than(call)) {
@@ -104,18 +105,26 @@ impl Told<'_> {
         {
             return false;
         }
-        if ending.reason == EndReason::SetupExpired && self.may_revive(call) {
+        if ending.reason == EndReason::SetupExpired && self.is_after_unproven_end(call) {
             return false;
         }
         self.own_start().is_some_and(|start| start > ending.at)
     }
 
-    /// Whether a call that was closed without word from its NAS may turn out to be up.
-    fn may_revive(&self, call: &Call) -> bool {
+    /// Whether it tells of what came after a call was closed without word from its NAS that it ended.
+    fn is_after_unproven_end(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
-        let unproven = ending.estimated || ending.reason == EndReason::SetupExpired;
         let proven_down = matches!(ending.reason, EndReason::NasRestarted | EndReason::UnknownToNas);
-        unproven && !proven_down && !ending.corrected && self.at > ending.at
+        let corrected = ending.corrected || ending.by_originate_leg;
+        ending.is_unproven() && !proven_down && !corrected && self.at > ending.at
+    }
+
+    /// Whether a call that was closed without word from its NAS turns out to be up: not where the NAS
+    /// has started anew since.
+    fn may_revive(&self, world: &World, call: &Call) -> bool {
+        let restarted = world.restarted_at(call.nas);
+        let closed = call.ending.map(|ending| ending.at);
+        self.is_after_unproven_end(call) && !self.told.rings && restarted.is_none_or(|at| Some(at) < closed)
     }
 
     /// When the leg was answered: the NAS's own word, else the event's time; believed only between
@@ -124,10 +133,10 @@ impl Told<'_> {
         let earliest =
             if call.authorized { call.opened_at.floor_second() } else { self.now.minus_seconds(call_seconds_max) };
         let claimed = self.told.connected_at.unwrap_or(match self.told.kind {
-            AccountingKind::Interim => {
+            AccountingKind::Interim | AccountingKind::Stop => {
                 self.at.minus_seconds(self.believable_session_seconds(call, call_seconds_max).unwrap_or(0))
             }
-            _ => self.told.event_at.unwrap_or(self.at),
+            AccountingKind::Start | AccountingKind::Failed => self.told.event_at.unwrap_or(self.at),
         });
         if earliest <= claimed && claimed <= self.now {
             (claimed, Flags::none())
@@ -285,7 +294,7 @@ fn confirm(draft: &mut Draft<'_>, packet: &Told<'_>, connected: Timestamp) {
 }
 
 fn reserve_while_up(draft: &mut Draft<'_>) {
-    let objection = objection(draft);
+    let objection = is_refused(draft) || draft.call.flags.contains(Flags::ABOVE_LIMIT);
     let so_far = draft.call.seconds_so_far(draft.now);
     let ask = reserve::ask(draft.world, &draft.call, so_far);
     if draft.call.is_chargeable()
@@ -299,14 +308,13 @@ fn reserve_while_up(draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether an authorization would have refused the call.
-fn objection(draft: &Draft<'_>) -> bool {
+/// Whether an authorization would have refused the call, whatever its money and limits.
+fn is_refused(draft: &Draft<'_>) -> bool {
     let call = &draft.call;
     let Some(account) = call.account.and_then(|key| draft.book.account(key)) else { return true };
     let callers = Callers { account, chain: draft.book.payer_chain(account.customer), nas: draft.book.nas(call.nas) };
     authorize::check_blocked(&callers).is_err()
         || authorize::priced(draft.book, &callers, &call.called, call.opened_at).is_err()
-        || call.flags.contains(Flags::ABOVE_LIMIT)
 }
 
 pub(super) fn disconnect(draft: &mut Draft<'_>, why: DisconnectReason) {
@@ -349,24 +357,29 @@ fn closing_by(packet: &Told<'_>, seconds: u64, end: LegEnd) -> Closing {
 fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let Some(ending) = draft.call.ending else { return };
     if !packet.ends_leg() {
-        if packet.may_revive(&draft.call) && !packet.told.rings {
+        if packet.may_revive(draft.world, &draft.call) {
             revive(draft, packet);
         }
         return;
     }
-    let answer = packet.told.origin == LegOrigin::Answer;
-    let unproven = ending.estimated || ending.reason == EndReason::SetupExpired;
-    let better = (unproven && (answer || !draft.call.has_answer_leg())) || (ending.by_originate_leg && answer);
     let leg = draft.call.leg(&packet.leg_key()).cloned();
+    let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
+    let better = match packet.told.origin {
+        LegOrigin::Answer => ending.is_unproven() || ending.by_originate_leg,
+        // One that was not answered says nothing of the call: the gateway hunted on.
+        LegOrigin::Originate => {
+            ending.is_unproven() && !ending.by_originate_leg && !draft.call.has_answer_leg() && seconds > 0
+        }
+    };
     if ending.corrected || !better {
         see_late_originate_leg(draft, packet, leg.as_ref());
         return;
     }
-    let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
     if flags.contains(Flags::DURATION_DOUBTED) && seconds < ending.seconds {
         return;
     }
     let end = LegEnd { at: packet.at, seconds, cause: packet.told.cause };
+    reprice(draft, packet);
     see_leg(draft, packet, None, Some(end));
     record_packet(draft, packet);
     settle::correct(draft, closing_by(packet, seconds, end));
@@ -388,6 +401,7 @@ fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
     if above {
         flag(draft, Flags::ABOVE_LIMIT);
     }
+    reprice(draft, packet);
     record_packet(draft, packet);
     if draft.call.connected_at.is_none() || draft.call.leg(&packet.leg_key()).is_none() {
         let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
@@ -407,6 +421,10 @@ fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
         Ok(plan) if draft.call.is_chargeable() => {
             let reserved = plan.into_event(&draft.call);
             draft.record(Event::Reserved(reserved));
+            // Being above a limit is borne: the call is up already.
+            if is_refused(draft) {
+                disconnect(draft, DisconnectReason::NotAuthorized);
+            }
         }
         _ => disconnect(draft, DisconnectReason::CreditEnds),
     }
@@ -460,7 +478,7 @@ fn identify(draft: &mut Draft<'_>, packet: &Told<'_>) {
 /// Where accounting tells of another account or number than was authorized, the dearer is charged.
 fn reprice(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let call = &draft.call;
-    if !call.authorized || packet.told.origin == LegOrigin::Originate || call.flags.contains(Flags::MISMATCH) {
+    if !call.authorized || packet.told.origin == LegOrigin::Originate {
         return;
     }
     let Some(account) = call.account.and_then(|key| draft.book.account(key)) else { return };
@@ -485,14 +503,29 @@ fn reprice(draft: &mut Draft<'_>, packet: &Told<'_>) {
         .and_then(|account| rate(account.customer))
         .filter(|(_, currency)| Some(*currency) == customer_currency)
         .map(|(price, _)| price);
-    if let (Some(first), Some(other)) = (told.first_mut(), by_other) {
-        let dearer =
-            first.filter(|own| own.price_rounded_up(COMPARED_SECONDS) >= other.price_rounded_up(COMPARED_SECONDS));
-        *first = dearer.or(Some(other));
+    if let Some(first) = told.first_mut() {
+        *first = dearer(*first, by_other);
+    }
+    let before = |payer: &Payer| payer.pricing.and_then(|pricing| pricing.told);
+    for (rule, payer) in told.iter_mut().zip(&call.payers) {
+        *rule = dearer(before(payer), *rule);
+    }
+    let is_known = told.iter().zip(&call.payers).all(|(rule, payer)| *rule == before(payer));
+    if is_known && call.flags.contains(Flags::MISMATCH) {
+        return;
     }
     let call = call.id;
     draft.record(Event::Repriced { call, told });
     flag(draft, Flags::MISMATCH);
+}
+
+/// Of two rules that were told, the dearer one; the first of two alike.
+fn dearer(a: Option<PriceRule>, b: Option<PriceRule>) -> Option<PriceRule> {
+    let price = |rule: &PriceRule| rule.price_rounded_up(COMPARED_SECONDS);
+    match (a, b) {
+        (Some(a), Some(b)) if price(&b) > price(&a) => Some(b),
+        (a, b) => a.or(b),
+    }
 }
 
 fn flag(draft: &mut Draft<'_>, flags: Flags) {

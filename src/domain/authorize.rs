@@ -12,7 +12,7 @@ use super::draft::Draft;
 use super::id::{CallId, NasKey};
 use super::limit::Entity;
 use super::money::Money;
-use super::nas::{Guard, Nas, NasAbilities};
+use super::nas::{Guard, Nas, NasAbilities, SessionTimeoutFrom};
 use super::number::normalise;
 use super::party::{Account, NoCredit, Party};
 use super::rating::Pricing;
@@ -126,10 +126,13 @@ fn authorize_again(mut draft: Draft<'_>) -> Result<(Reply, Vec<Event>), Refused>
     let so_far = draft.call.seconds_so_far(draft.now);
     let plan =
         reserve::plan(draft.world, draft.book, &draft.call, so_far, reserve::ask(draft.world, &draft.call, so_far));
-    let plan = plan.map_err(|shortage| (shortage.reason, shortage.because))?;
+    let mut plan = plan.map_err(|shortage| (shortage.reason, shortage.because))?;
+    if let (None, Some(held)) = (draft.call.connected_at, draft.call.reservation) {
+        plan.amounts.fill(Money::ZERO);
+        plan.seconds = held.seconds;
+    }
     let told = told_seconds(&draft.call, &plan, draft.world.policy().lead_seconds);
-    let elapsed = draft.call.connected_at.map_or(0, |connected| draft.now.millis_since(connected) / 1_000);
-    let remains = told.saturating_sub(elapsed);
+    let remains = told.saturating_sub(so_far);
     if remains == 0 {
         return Err((RejectReason::NoCredit, Because::Plain));
     }
@@ -142,7 +145,11 @@ fn authorize_again(mut draft: Draft<'_>) -> Result<(Reply, Vec<Event>), Refused>
     if draft.call.told_seconds != Some(told) {
         draft.record(Event::Told { call, seconds: told });
     }
-    let accept = accept(&draft, remains);
+    let session_timeout = match draft.call.abilities.session_timeout_from {
+        SessionTimeoutFrom::Now => remains,
+        SessionTimeoutFrom::Start => told,
+    };
+    let accept = accept(&draft, session_timeout);
     Ok((Reply::Accept(accept), draft.finish().0))
 }
 

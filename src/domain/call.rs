@@ -308,12 +308,20 @@ pub struct Ending {
     pub seconds: u64,
     /// They are known from evidence only: a Stop that still comes corrects them, once.
     pub estimated: bool,
-    /// It was charged by its originate leg: an answer Stop that still comes corrects it, once.
+    /// It was charged, or corrected, by an originate leg: an answer Stop that still comes corrects it,
+    /// once.
     pub by_originate_leg: bool,
-    /// A late Stop has corrected it.
+    /// A late Stop of the leg that pays has corrected it.
     pub corrected: bool,
     /// Its latest record.
     pub cdr: CdrId,
+}
+
+impl Ending {
+    /// The NAS has not said that the call ended, nor how long it was: a Stop that still comes does.
+    pub const fn is_unproven(&self) -> bool {
+        !matches!(self.reason, EndReason::Stopped | EndReason::NotAnswered)
+    }
 }
 
 /// What ended a call.

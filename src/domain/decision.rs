@@ -503,6 +503,8 @@ pub struct Corrected {
     pub call: CallId,
     /// Seconds that are now charged in all.
     pub seconds: u64,
+    /// It was an originate leg that told of them: the answer leg may still know better.
+    pub by_originate_leg: bool,
     /// The entries that it made.
     pub entries: Vec<Entry>,
     /// Its record.

@@ -84,7 +84,13 @@ pub(super) fn correct(draft: &mut Draft<'_>, closing: Closing) {
     }
     let flags = draft.call.flags;
     let cdr = record_of(draft, cdr_id, RecordType::Correction, closing, charges, flags);
-    let corrected = Corrected { call: draft.call.id, seconds: closing.seconds, entries, cdr };
+    let corrected = Corrected {
+        call: draft.call.id,
+        seconds: closing.seconds,
+        by_originate_leg: closing.by_originate_leg,
+        entries,
+        cdr,
+    };
     draft.record(Event::Corrected(Box::new(corrected)));
 }
 

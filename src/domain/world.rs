@@ -206,15 +206,30 @@ impl World {
     /// names so, the newest that had begun at the packet's own time; else one of the same H.323
     /// conference, whatever the gateway; else one with its Acct-Session-Id, for a gateway that learns
     /// the name of a call only after it was authorized.
+    ///
+    /// A Class of a call that was forgotten means no other call, whatever else the packet says: its
+    /// name may have been given to a newer one.
     pub(super) fn find_call(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
-        let of_class = identity.class.and_then(|id| self.calls.get(&id)).filter(|call| call.nas == nas);
-        of_class
-            .or_else(|| {
-                let key = identity.key.clone()?;
-                self.newest_begun(self.by_key.get(&(nas, key))?, event_at)
-            })
+        if let Some(class) = identity.class {
+            match self.calls.get(&class) {
+                Some(call) if call.nas == nas => return Some(call),
+                None if class.0 < self.next_call => return None,
+                _ => {}
+            }
+        }
+        let by_key = || {
+            let key = identity.key.clone()?;
+            self.newest_begun(self.by_key.get(&(nas, key))?, event_at)
+        };
+        let by_session_id = || {
+            let ids = self.by_session_id.get(&(nas, identity.session_id.clone()))?;
+            let agreeing = |id: &CallId| self.calls.get(id).is_some_and(|call| agrees(call, identity));
+            let ids: Vec<CallId> = ids.iter().copied().filter(agreeing).collect();
+            self.newest_begun(&ids, event_at)
+        };
+        by_key()
             .or_else(|| self.newest_begun(self.by_conf_id.get(&identity.conf_id?)?, event_at))
-            .or_else(|| self.newest_begun(self.by_session_id.get(&(nas, identity.session_id.clone()))?, event_at))
+            .or_else(by_session_id)
     }
 
     /// The oldest call of an account that a NAS was granted without naming it, to this number.
@@ -397,7 +412,8 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
                 reservation.is_last = true;
             }
         }
-        Event::Told { seconds, .. } => call.told_seconds = Some(*seconds),
+        // An answer may be lost on its way, and the NAS go by the one before.
+        Event::Told { seconds, .. } => call.told_seconds = call.told_seconds.max(Some(*seconds)),
         Event::StateChanged { state, .. } => call.state = *state,
         Event::Connected { at: connected, .. } => {
             call.connected_at = Some(*connected);
@@ -449,7 +465,8 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
             }
             call.flags = call.flags.with(corrected.cdr.flags);
             if let Some(ending) = &mut call.ending {
-                ending.corrected = true;
+                ending.corrected = !corrected.by_originate_leg;
+                ending.by_originate_leg = corrected.by_originate_leg;
                 ending.seconds = corrected.seconds;
                 ending.cdr = corrected.cdr.id;
             }
@@ -516,6 +533,16 @@ fn settle(call: &mut Call, settled: &Settled) {
 fn unnamed_session(call: &Call) -> Option<(NasKey, Box<[u8]>)> {
     let named_by_it = call.key.as_ref().is_some_and(|key| key.0 == call.session_id);
     (!call.session_id.is_empty() && !named_by_it).then(|| (call.nas, call.session_id.clone()))
+}
+
+/// Whether a packet with a call's Acct-Session-Id may mean it. Gateways begin their session ids anew
+/// when they start anew, so another name of the same kind makes it another call.
+fn agrees(call: &Call, identity: &CallIdentity) -> bool {
+    match (call.conf_id, identity.conf_id, &call.key, &identity.key) {
+        (Some(known), Some(told), ..) => known == told,
+        (None, None, Some(known), Some(told)) => known == told || told.0 == identity.session_id,
+        _ => true,
+    }
 }
 
 fn insert_sorted(ids: &mut Vec<CallId>, id: CallId) {

@@ -1,6 +1,7 @@
 //! Use cases, one a file: what the outside asks for, in the words of the domain.
 
 // The one that decides.
+pub mod alarms;
 pub mod engine_loop;
 pub mod engine_queue;
 pub mod health;

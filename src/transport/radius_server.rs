@@ -9,6 +9,7 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -173,6 +174,7 @@ struct Paces {
     sending: LogPace,
     writing: LogPace,
     not_a_call: LogPace,
+    faults: LogPace,
 }
 
 impl Listener {
@@ -215,6 +217,16 @@ impl Listener {
         }
     }
 
+    /// Does the work for one packet. A fault of the program in it costs this packet its answer, and not
+    /// all others theirs.
+    fn contained(&self, now: Timestamp, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err()
+            && let Some(times) = self.paces.faults.count(now)
+        {
+            tracing::error!(times, port = self.port.label(), "a packet could not be handled: a fault of this program");
+        }
+    }
+
     fn cannot_write(&self, nas: &NasEntry, error: &EncodeError, now: Timestamp) {
         if let Some(times) = self.paces.writing.count(now) {
             tracing::warn!(times, nas = &*nas.nas.id, %error, "a reply cannot be written");
@@ -242,7 +254,8 @@ impl Receiver {
                     if !Arc::ptr_eq(table.book(), &book) {
                         table = NasTable::new(book, &self.parts.metrics);
                     }
-                    self.receive(&table, source, buffer.get(..length).unwrap_or_default());
+                    let datagram = buffer.get(..length).unwrap_or_default();
+                    self.listener.contained(self.parts.clock.now(), || self.receive(&table, source, datagram));
                 }
                 Err(error) => self.not_received(&error),
             }
@@ -532,7 +545,8 @@ impl Outbox {
             std::mem::swap(&mut batch, &mut state.waiting);
             drop(state);
             for (taken, reply) in batch.drain(..) {
-                taken.answer(&reply, parts);
+                let listener = taken.listener.clone();
+                listener.contained(parts.clock.now(), || taken.answer(&reply, parts));
             }
         }
     }

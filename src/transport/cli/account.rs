@@ -90,7 +90,7 @@ pub struct AccountFields {
     #[arg(long, value_name = "N", value_parser = input::number_or_none)]
     attempts_per_second_max: Option<OrNone<u32>>,
     /// No new calls: yes or no
-    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES|NO", value_parser = input::yes_or_no)]
     blocked: Option<bool>,
     /// Rewrite dialled numbers: a regular expression and what replaces its match; repeat for more,
     /// none for no rules

@@ -68,6 +68,18 @@ pub fn amount(text: &str) -> Result<String, String> {
     }
 }
 
+/// Yes or no.
+///
+/// # Errors
+/// It is neither.
+pub fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "true" => Ok(true),
+        "no" | "false" => Ok(false),
+        _ => Err("must be yes or no".to_owned()),
+    }
+}
+
 /// An instant, in UTC.
 ///
 /// # Errors
@@ -186,6 +198,8 @@ mod tests {
         assert!(amount("12,50").is_err());
         assert!(amount("0.0000001").is_err());
         assert!(number_or_none("-1").is_err());
+        assert_eq!([yes_or_no("Yes"), yes_or_no("false")], [Ok(true), Ok(false)]);
+        assert!(yes_or_no("maybe").is_err());
         assert_eq!(instant("2026-01-01").as_deref(), Ok("2026-01-01T00:00:00Z"));
         assert!(instant("yesterday").is_err());
         assert!(number_rule("^00").is_err());

@@ -8,7 +8,9 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use client::{Client, Server};
 use context::Context;
@@ -24,6 +26,7 @@ pub mod client;
 pub mod context;
 pub mod db;
 pub mod error;
+pub mod history;
 pub mod input;
 pub mod nas;
 pub mod noun;
@@ -38,6 +41,9 @@ pub mod text;
 
 /// Where the daemon's socket is, as long as nobody says otherwise.
 pub const SOCKET: &str = "ringfence.sock";
+/// The variable that gives the daemon another socket: whoever shares its environment, as in a
+/// container, finds it without being told again.
+pub const SOCKET_VARIABLE: &str = "RINGFENCE_ADMIN__SOCKET";
 
 /// RADIUS authorization and accounting for phone services, with credit control while calls are up
 #[derive(Parser, Clone, Debug)]
@@ -61,14 +67,14 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "The daemon")]
 pub struct Remote {
-    /// The daemon's Unix socket
-    #[arg(long, global = true, value_name = "PATH", env = "RINGFENCE_SOCKET", default_value = SOCKET)]
-    pub socket: PathBuf,
+    /// The daemon's Unix socket; ringfence.sock if absent
+    #[arg(long, global = true, value_name = "PATH", env = "RINGFENCE_SOCKET", hide_env_values = true)]
+    pub socket: Option<PathBuf>,
     /// The daemon's URL, instead of the socket
-    #[arg(long, global = true, value_name = "URL", env = "RINGFENCE_SERVER")]
+    #[arg(long, global = true, value_name = "URL", env = "RINGFENCE_SERVER", hide_env_values = true)]
     pub server: Option<String>,
     /// The file with the token that the daemon wants
-    #[arg(long, global = true, value_name = "FILE", env = "RINGFENCE_TOKEN_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "RINGFENCE_TOKEN_FILE", hide_env_values = true)]
     pub token_file: Option<PathBuf>,
     /// Give up after so many seconds; 30 if absent, more for long work
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -87,8 +93,8 @@ pub enum Command {
     )]
     Serve(ConfigFile),
     /// Run the daemon on a database of its own, with sample data and gateways that play calls
-    #[command(after_help = "Examples:\n  ringfence demo")]
-    Demo,
+    #[command(after_help = "Examples:\n  ringfence demo\n  ringfence demo --directory /tmp/demo --seconds 60")]
+    Demo(Demo),
     /// Look whether the configuration and the database are fit to serve
     #[command(after_help = "Examples:\n  ringfence check --config /etc/ringfence/ringfence.toml")]
     Check(ConfigFile),
@@ -97,11 +103,22 @@ pub enum Command {
     Ask(Ask),
 }
 
+/// How the demo is to run.
+#[derive(Args, Clone, Debug)]
+pub struct Demo {
+    /// Keep its data here; otherwise it goes with the demo
+    #[arg(long, value_name = "DIRECTORY")]
+    pub directory: Option<PathBuf>,
+    /// End after so many seconds; otherwise with Ctrl-C
+    #[arg(long, value_name = "SECONDS")]
+    pub seconds: Option<u64>,
+}
+
 /// Where the configuration is.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigFile {
     /// The configuration (TOML)
-    #[arg(long, value_name = "FILE", env = "RINGFENCE_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "RINGFENCE_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
 }
 
@@ -151,9 +168,41 @@ pub enum Ask {
     /// Charge records: what calls have cost
     #[command(subcommand)]
     Cdr(cdr::CdrVerb),
+    /// Refused attempts, and why
+    #[command(subcommand)]
+    Rejection(history::RejectionVerb),
+    /// What operators changed
+    #[command(subcommand)]
+    Audit(history::AuditVerb),
     /// The database: backed up, verified
     #[command(subcommand)]
     Db(db::DbVerb),
+}
+
+impl Cli {
+    /// What the process was started with. Help, the version and bad usage end it here.
+    pub fn of_process() -> Cli {
+        Cli::of_matches(Cli::command().get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of_matches(matches: ArgMatches) -> Result<Cli, clap::Error> {
+        let cli = Cli::from_arg_matches(&matches)?;
+        // What looks like a setting of the daemon must not be ignored in silence.
+        let typed = ["socket", "server", "token_file", "timeout", "json"]
+            .into_iter()
+            .find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+        match (&cli.command, typed) {
+            (Command::Serve(_) | Command::Demo | Command::Check(_), Some(id)) => {
+                let message = format!(
+                    "--{} is for commands that talk to a running daemon; the daemon's own socket is admin.socket in its \
+                     configuration, or {SOCKET_VARIABLE}\n",
+                    id.replace('_', "-")
+                );
+                Err(clap::Error::raw(ErrorKind::ArgumentConflict, message))
+            }
+            _ => Ok(cli),
+        }
+    }
 }
 
 /// Asks the daemon, prints what came of it, and gives the code to end with. `environment` is that
@@ -168,7 +217,7 @@ pub fn run(remote: Remote, ask: Ask, environment: impl IntoIterator<Item = (Stri
     let can_ask = io::stdin().is_terminal() && notes_are_seen;
     let mut out = io::BufWriter::new(stdout.lock());
     let mut notes = stderr;
-    let outcome = client(&remote).and_then(|client| {
+    let outcome = client(&remote, &environment).and_then(|client| {
         let mut context = Context {
             client,
             json: remote.json,
@@ -218,14 +267,20 @@ fn run_in(context: &mut Context<'_>, ask: Ask) -> Result<(), CliError> {
         Ask::Connection(verb) => carrier::run_connection(context, verb),
         Ask::Call(verb) => call::run(context, verb),
         Ask::Cdr(verb) => cdr::run(context, verb),
+        Ask::Rejection(verb) => history::run_rejection(context, verb),
+        Ask::Audit(verb) => history::run_audit(context, verb),
         Ask::Db(verb) => db::run(context, verb),
     }
 }
 
-fn client(remote: &Remote) -> Result<Client, CliError> {
-    let server = match &remote.server {
-        Some(url) => Server::from_url(url)?,
-        None => Server::Socket(remote.socket.clone()),
+fn client(remote: &Remote, environment: context::Environment<'_>) -> Result<Client, CliError> {
+    let server = match (&remote.server, &remote.socket) {
+        (Some(url), _) => Server::from_url(url)?,
+        (None, Some(socket)) => Server::Socket(socket.clone()),
+        (None, None) => {
+            let socket = environment(SOCKET_VARIABLE).filter(|socket| !socket.is_empty());
+            Server::Socket(socket.unwrap_or_else(|| SOCKET.to_owned()).into())
+        }
     };
     let token = remote.token_file.as_deref().map(read_token).transpose()?;
     Client::new(server, token, remote.timeout)
@@ -251,8 +306,6 @@ fn width_of(stdout: &io::Stdout) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     /// Every command that does something, with its whole name.
@@ -321,6 +374,15 @@ mod tests {
             for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
                 assert!(argument.get_help().is_some(), "{name} {}", argument.get_id());
             }
+        }
+    }
+
+    #[test]
+    fn what_is_for_the_client_is_not_ignored_by_the_daemon() {
+        for line in ["serve --socket x.sock", "--json check", "demo --server http://x"] {
+            let matches = Cli::command().try_get_matches_from(words(&format!("ringfence {line}"))).unwrap();
+            let error = Cli::of_matches(matches).unwrap_err();
+            assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
         }
     }
 

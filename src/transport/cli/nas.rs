@@ -75,28 +75,27 @@ pub struct NasFields {
     #[arg(long, value_name = "DIALECT",
         value_parser = ["rfc", "cisco", "quintum", "audiocodes", "kamailio", "opensips", "freeswitch", "asterisk", "sippy"])]
     dialect: Option<String>,
-    /// How its calls are kept from outrunning what is reserved: chunk, extend, full, or none for
-    /// chunk where it can be told to disconnect, else full
-    #[arg(long, value_name = "GUARD", value_parser = input::text_or_none)]
-    guard: Option<OrNone<String>>,
+    /// How its calls are kept from outrunning what is reserved; default is chunk where it can be
+    /// told to disconnect, else full
+    #[arg(long, value_name = "GUARD", value_parser = ["chunk", "extend", "full", "default"])]
+    guard: Option<String>,
     /// Most seconds that guard full reserves, or none for the usual
     #[arg(long, value_name = "SECONDS", value_parser = input::number_or_none)]
     grant_seconds_max: Option<OrNone<u32>>,
     /// What accounting it sends
     #[arg(long, value_name = "WHAT", value_parser = ["start-stop", "stop-only"])]
     sends: Option<String>,
-    /// Whether it sends interims at regular times: auto, periodic, none (never), or default (by
-    /// dialect)
+    /// Whether it sends interims at regular times; none is never, default is by dialect
     #[arg(long, value_name = "WHEN", value_parser = ["auto", "periodic", "none", "default"])]
     interims: Option<String>,
-    /// What a call without Stop is charged: last_seen, grant, or none for the usual
-    #[arg(long, value_name = "WHAT", value_parser = input::text_or_none)]
-    missing_stop: Option<OrNone<String>>,
-    /// What a new Session-Timeout counts from: now, start, or none for the usual
-    #[arg(long, value_name = "WHAT", value_parser = input::text_or_none)]
-    session_timeout_from: Option<OrNone<String>>,
+    /// What a call without Stop is charged; default is grant where there are no interims
+    #[arg(long, value_name = "WHAT", value_parser = ["last_seen", "grant", "default"])]
+    missing_stop: Option<String>,
+    /// What a new Session-Timeout counts from; default is by dialect
+    #[arg(long, value_name = "WHAT", value_parser = ["now", "start", "default"])]
+    session_timeout_from: Option<String>,
     /// Drop an Access-Request without Message-Authenticator: yes or no
-    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES|NO", value_parser = input::yes_or_no)]
     require_message_authenticator: Option<bool>,
     /// Where a proxy is told to send calls; repeat for more, none for no routes
     #[arg(long = "route", value_name = "ROUTE", value_parser = input::text_or_none)]
@@ -188,13 +187,12 @@ impl NasFields {
         let SharedSecret { secret, secret_env, secret_file } = self.secret;
         set_secret(SecretFrom::one_of(secret, secret_env, secret_file), environment, &mut members)?;
         members.set("dialect", self.dialect);
-        members.set("guard", self.guard);
+        members.set("guard", self.guard.map(or_default));
         members.set("grant_seconds_max", self.grant_seconds_max);
         members.set("sends", self.sends);
-        let interims = self.interims.map(|word| if word == "default" { Value::Null } else { Value::from(word) });
-        members.set("interims", interims);
-        members.set("missing_stop", self.missing_stop);
-        members.set("session_timeout_from", self.session_timeout_from);
+        members.set("interims", self.interims.map(or_default));
+        members.set("missing_stop", self.missing_stop.map(or_default));
+        members.set("session_timeout_from", self.session_timeout_from.map(or_default));
         members.set("require_message_authenticator", self.require_message_authenticator);
         members.set_list("routes", &self.routes);
         members.set("calls_max", self.calls_max);
@@ -216,6 +214,11 @@ impl NasFields {
         }
         Ok(members)
     }
+}
+
+/// What the operator has not said; `none` would be taken for a value here.
+fn or_default(word: String) -> Value {
+    if word == "default" { Value::Null } else { word.into() }
 }
 
 fn set_secret(from: Option<SecretFrom>, environment: Environment<'_>, members: &mut Members) -> Result<(), CliError> {
@@ -291,6 +294,16 @@ mod tests {
     fn a_disconnect_address_is_taken_away() {
         let fields = NasFields { disconnect_address: Some(OrNone::None), ..NasFields::default() };
         assert_eq!(fields.members(None, &|_| None).unwrap().change(), serde_json::json!({ "disconnect": null }));
+    }
+
+    #[test]
+    fn no_interims_is_a_value_and_the_default_is_none() {
+        let set = |word: &str| {
+            let fields = NasFields { interims: Some(word.into()), ..NasFields::default() };
+            fields.members(None, &|_| None).unwrap().change()
+        };
+        assert_eq!(set("none"), serde_json::json!({ "interims": "none" }));
+        assert_eq!(set("default"), serde_json::json!({ "interims": null }));
     }
 
     #[test]

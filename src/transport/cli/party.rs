@@ -172,7 +172,7 @@ pub struct PartyFields {
     #[arg(long, value_name = "AMOUNT", value_parser = input::amount_or_none)]
     spend_per_day_max: Option<OrNone<String>>,
     /// No new calls: yes or no
-    #[arg(long, value_name = "YES|NO", value_parser = clap::builder::BoolishValueParser::new())]
+    #[arg(long, value_name = "YES|NO", value_parser = input::yes_or_no)]
     blocked: Option<bool>,
 }
 

@@ -45,6 +45,8 @@ struct Form {
     members: &'static [(&'static str, Kind)],
     /// The member that is a secret, with its variants `_env`, `_file`, `_kept`.
     secret: Option<&'static str>,
+    /// The member without which the daemon could not even name what is wrong.
+    required: Option<&'static str>,
 }
 
 const SETUP: Form = Form {
@@ -58,11 +60,13 @@ const SETUP: Form = Form {
         ("connection", Kind::Tables(&CONNECTION)),
     ],
     secret: None,
+    required: None,
 };
 
 const TARIFF: Form = Form {
     members: &[("id", Kind::Text), ("currency", Kind::Text), ("rates_file", Kind::Text), ("rate", Kind::Tables(&RATE))],
     secret: None,
+    required: None,
 };
 
 const RATE: Form = Form {
@@ -80,6 +84,7 @@ const RATE: Form = Form {
         ("effective_until", Kind::Instant),
     ],
     secret: None,
+    required: None,
 };
 
 const RESELLER: Form = Form {
@@ -96,6 +101,7 @@ const RESELLER: Form = Form {
         ("blocked", Kind::Flag),
     ],
     secret: None,
+    required: None,
 };
 
 const CUSTOMER: Form = Form {
@@ -114,9 +120,11 @@ const CUSTOMER: Form = Form {
         ("number_rules", Kind::Tables(&NUMBER_RULE)),
     ],
     secret: None,
+    required: None,
 };
 
-const NUMBER_RULE: Form = Form { members: &[("match", Kind::Text), ("replace", Kind::Text)], secret: None };
+const NUMBER_RULE: Form =
+    Form { members: &[("match", Kind::Text), ("replace", Kind::Text)], secret: None, required: Some("match") };
 
 const ACCOUNT: Form = Form {
     members: &[
@@ -134,6 +142,7 @@ const ACCOUNT: Form = Form {
         ("number_rules", Kind::Tables(&NUMBER_RULE)),
     ],
     secret: Some("password"),
+    required: None,
 };
 
 const NAS: Form = Form {
@@ -159,6 +168,7 @@ const NAS: Form = Form {
         ("disconnect", Kind::Table(&DISCONNECT)),
     ],
     secret: Some("secret"),
+    required: None,
 };
 
 const DISCONNECT: Form = Form {
@@ -170,13 +180,20 @@ const DISCONNECT: Form = Form {
         ("secret_kept", Kind::Flag),
     ],
     secret: Some("secret"),
+    required: None,
 };
 
-const CARRIER: Form =
-    Form { members: &[("id", Kind::Text), ("tariff", Kind::Text), ("calls_max", Kind::Whole)], secret: None };
+const CARRIER: Form = Form {
+    members: &[("id", Kind::Text), ("tariff", Kind::Text), ("calls_max", Kind::Whole)],
+    secret: None,
+    required: None,
+};
 
-const CONNECTION: Form =
-    Form { members: &[("id", Kind::Text), ("carrier", Kind::Text), ("addresses", Kind::Texts)], secret: None };
+const CONNECTION: Form = Form {
+    members: &[("id", Kind::Text), ("carrier", Kind::Text), ("addresses", Kind::Texts)],
+    secret: None,
+    required: None,
+};
 
 /// A setup file as it was read.
 #[derive(Debug)]
@@ -330,6 +347,11 @@ impl Reader<'_> {
                 }
                 None => self.unknown(form, name, at, line),
             }
+        }
+        if let Some(required) = form.required
+            && !table.keys().any(|key| key.get_ref() == required)
+        {
+            self.fault(line, &format!("{at}.{required}"), "is missing");
         }
         if let Some(secret) = form.secret {
             self.resolve_secret(secret, &mut members, at, line);
@@ -684,6 +706,12 @@ mod tests {
         assert_eq!(faults.len(), 2, "{faults:?}");
         assert!(faults[0].contains("bad.csv:2: per_minute: "), "{faults:?}");
         assert!(faults[1].contains("s.toml:9: tariff.rates_file: "), "{faults:?}");
+    }
+
+    #[test]
+    fn a_rule_without_a_match_is_named() {
+        let text = "[[customer]]\nid = \"a\"\nnumber_rules = [{ replace = \"\" }]\n";
+        assert_eq!(faults(text), ["s.toml:3: customer.number_rules.match: is missing"]);
     }
 
     #[test]

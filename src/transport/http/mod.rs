@@ -3,4 +3,5 @@
 // What is answered.
 pub mod api;
 pub mod metrics;
+pub mod serve;
 pub mod status;

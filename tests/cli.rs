@@ -1,0 +1,615 @@
+//! The command line as its users meet it: the real binary, its output, its exit codes.
+//!
+//! A daemon that says what a test wants stands behind a socket here, so that every answer can be
+//! had, the bad ones too. What is to be printed as a whole stands in `tests/cli/`.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use ringfence::service::admin::spec::{
+    ApplyReport, CallList, CallLogView, CallView, Fault, LogLineView, PartyView, PostedView, Problem, RateCounts,
+    RateImportReport, ThingName,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A request as the daemon saw it.
+#[derive(Clone, Debug)]
+struct Seen {
+    line: String,
+    head: String,
+    body: Vec<u8>,
+}
+
+impl Seen {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// Answers each request with a status and a body, in its own thread, until the test ends.
+struct Daemon {
+    folder: TempDir,
+    socket: PathBuf,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Daemon {
+    fn new(answer: impl Fn(&Seen) -> (u16, Value) + Send + 'static) -> Daemon {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("ringfence.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&seen);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                serve(stream.unwrap(), &kept, &answer);
+            }
+        });
+        Daemon { folder, socket, seen }
+    }
+
+    /// One that gives the same answer to all.
+    fn saying(status: u16, body: Value) -> Daemon {
+        Daemon::new(move |_| (status, body.clone()))
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        ringfence(&["--socket", self.socket.to_str().unwrap()]).args(arguments).output().unwrap()
+    }
+
+    fn requests(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+fn serve(stream: impl Read + Write, seen: &Mutex<Vec<Seen>>, answer: &impl Fn(&Seen) -> (u16, Value)) {
+    let mut reader = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            return;
+        }
+    }
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned))
+        .map_or(0, |length| length.parse().unwrap());
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let request = Seen { line: head.lines().next().unwrap().to_owned(), head, body };
+    let (status, body) = answer(&request);
+    seen.lock().unwrap().push(request);
+    let body = match body {
+        Value::String(text) => text,
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let _ = reader.get_mut().write_all(format!("{head}{body}").as_bytes());
+}
+
+/// The binary, in an environment without surprises.
+fn ringfence(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    command.env_clear().stdin(Stdio::null()).args(arguments);
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+/// Compares with a file of `tests/cli/`; `RINGFENCE_TEST_BLESS=1` writes it anew.
+fn assert_golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli").join(name);
+    if std::env::vars().any(|(name, _)| name == "RINGFENCE_TEST_BLESS") {
+        std::fs::write(&path, text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, golden, "{} is another than what is printed", path.display());
+}
+
+fn call(id: &str) -> CallView {
+    CallView {
+        id: id.into(),
+        state: "confirmed".into(),
+        account: Some("alice".into()),
+        user_name: "alice".into(),
+        customer: Some("acme".into()),
+        reseller: Some("north".into()),
+        nas: "gw1".into(),
+        caller: "4940111".into(),
+        callee: "4930123".into(),
+        conf_id: Some("02102944 600a1899 3fd61009 0e2f3cc5".into()),
+        acct_session_id: "0000001A".into(),
+        opened_at: "2026-01-01T00:00:00.250Z".into(),
+        started_at: Some("2026-01-01T00:00:05Z".into()),
+        seconds: 65,
+        setup_seconds: 5,
+        reserved_seconds: Some(120),
+        told_seconds: Some(3600),
+        reserved: "0.024000".into(),
+        cost: "0.013000".into(),
+        currency: Some("EUR".into()),
+        flags: vec!["estimated".into()],
+        ..CallView::default()
+    }
+}
+
+fn party() -> PartyView {
+    PartyView {
+        id: "acme".into(),
+        kind: "customer".into(),
+        tariff: "retail".into(),
+        currency: "EUR".into(),
+        balance: "10.000000".into(),
+        reserved: "0.000000".into(),
+        available: "10.000000".into(),
+        credit_limit: "0.000000".into(),
+        no_credit: "reject".into(),
+        ..PartyView::default()
+    }
+}
+
+fn problem(status: u16, detail: &str, errors: &[(&str, &str)]) -> Value {
+    let errors = errors.iter().map(|(path, message)| Fault { path: (*path).into(), message: (*message).into() });
+    let problem = Problem {
+        kind: "about:blank".into(),
+        title: "Title".into(),
+        status,
+        detail: detail.into(),
+        errors: errors.collect(),
+    };
+    serde_json::to_value(problem).unwrap()
+}
+
+#[test]
+fn help_tells_all() {
+    for (name, arguments) in [
+        ("help.txt", &["--help"][..]),
+        ("help_customer.txt", &["customer", "--help"]),
+        ("help_customer_topup.txt", &["customer", "topup", "--help"]),
+        ("help_rate_import.txt", &["rate", "import", "--help"]),
+        ("help_call_list.txt", &["call", "list", "--help"]),
+    ] {
+        let output = ringfence(arguments).output().unwrap();
+        assert_eq!(code(&output), 0);
+        assert_golden(name, &stdout(&output));
+    }
+}
+
+#[test]
+fn nothing_said_is_bad_usage_and_shows_the_help() {
+    let output = ringfence(&[]).output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("Usage: ringfence"), "{}", stderr(&output));
+}
+
+#[test]
+fn bad_usage_names_what_is_wrong() {
+    for (arguments, word) in [
+        (&["customer", "topup", "acme", "5,00"][..], "12.50"),
+        (&["customer", "set", "acme"], "nothing to change"),
+        (&["cal", "list"], "'call'"),
+        (&["call", "list", "--server", "https://x"], "TLS"),
+    ] {
+        let output = ringfence(arguments).output().unwrap();
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(word), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn the_usual_socket_is_that_of_the_configuration() {
+    let configured = ringfence::config::Config::default().admin.socket;
+    assert_eq!(configured, Path::new(ringfence::transport::cli::SOCKET));
+    assert_eq!(ringfence::config::environment_variable("admin.socket"), ringfence::transport::cli::SOCKET_VARIABLE);
+}
+
+#[test]
+fn who_shares_the_daemons_environment_finds_its_socket() {
+    let daemon = Daemon::saying(200, json!({ "id": "acme" }));
+    let output = ringfence(&["customer", "show", "acme", "--json"])
+        .env("RINGFENCE_ADMIN__SOCKET", &daemon.socket)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn a_daemon_that_is_not_there_is_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = ringfence(&["status"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 3);
+    assert!(
+        stderr(&output).starts_with("error: the daemon at ringfence.sock cannot be reached: "),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(stdout(&output), "");
+}
+
+#[test]
+fn a_dead_socket_is_exit_code_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("dead.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    let output = ringfence(&["status"]).env("RINGFENCE_SOCKET", &socket).output().unwrap();
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("dead.sock"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_daemon_that_says_nothing_is_waited_for_no_longer_than_was_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("deaf.sock");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let output = ringfence(&["status", "--timeout", "1", "--socket"]).arg(&socket).output().unwrap();
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("not answered in 1 seconds"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_the_daemon_refuses_has_its_exit_code_and_one_line() {
+    for (status, expected) in [(400, 1), (401, 5), (403, 5), (404, 4), (409, 5), (422, 1), (500, 1), (503, 1)] {
+        let daemon = Daemon::saying(status, problem(status, "it is so", &[]));
+        let output = daemon.run(&["customer", "show", "acme"]);
+        assert_eq!(code(&output), expected, "{status}");
+        assert_eq!(stderr(&output), "error: it is so\n");
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn calls_are_a_table_with_a_row_a_line() {
+    let list = CallList { calls: vec![call("c1"), call("c2")], next: None };
+    let daemon = Daemon::saying(200, serde_json::to_value(list).unwrap());
+    let output = daemon.run(&["call", "list", "--customer", "acme", "--state", "confirmed", "--ended"]);
+    assert_eq!(code(&output), 0);
+    assert_golden("call_list.txt", &stdout(&output));
+    assert_eq!(
+        daemon.requests()[0].line,
+        "GET /api/v1/calls?customer=acme&state=confirmed&ended=true&limit=100 HTTP/1.1"
+    );
+}
+
+#[test]
+fn a_call_is_shown_whole_or_by_one_member() {
+    let daemon = Daemon::saying(200, serde_json::to_value(call("c1")).unwrap());
+    assert_golden("call_show.txt", &stdout(&daemon.run(&["call", "show", "c1"])));
+    let alone = daemon.run(&["call", "show", "02102944 600a1899 3fd61009 0e2f3cc5", "--field", "conf_id"]);
+    assert_eq!(stdout(&alone), "02102944 600a1899 3fd61009 0e2f3cc5\n");
+    let encoded = "GET /api/v1/calls/02102944%20600a1899%203fd61009%200e2f3cc5 HTTP/1.1";
+    assert_eq!(daemon.requests()[1].line, encoded);
+}
+
+#[test]
+fn a_call_log_is_a_line_an_event() {
+    let line =
+        |at: &str, event: &str, text: &str| LogLineView { at: at.into(), event: event.into(), text: text.into() };
+    let log = CallLogView {
+        call: "c1".into(),
+        lines: vec![
+            line("2026-01-01T00:00:00.250Z", "authorized", "available 3.20, first chunk 0.60"),
+            line("2026-01-01T00:00:05Z", "started", "connected \u{1b}[2J"),
+        ],
+    };
+    let daemon = Daemon::saying(200, serde_json::to_value(log).unwrap());
+    assert_golden("call_log.txt", &stdout(&daemon.run(&["call", "log", "c1"])));
+}
+
+#[test]
+fn json_is_printed_as_the_daemon_sent_it() {
+    let body = r#"{"id":"acme","unknown to this version":[1,2]}"#;
+    let daemon = Daemon::saying(200, Value::String(body.to_owned()));
+    let output = daemon.run(&["customer", "show", "acme", "--json"]);
+    assert_eq!(stdout(&output), format!("{body}\n"));
+}
+
+#[test]
+fn a_long_list_is_fetched_page_by_page() {
+    let daemon = Daemon::new(|request| {
+        let is_second = request.line.contains("cursor=abc");
+        let (id, next) = if is_second { ("c2", json!(null)) } else { ("c1", json!("abc")) };
+        let mut page = json!({ "calls": [call(id)] });
+        if !next.is_null() {
+            page["next"] = next;
+        }
+        (200, page)
+    });
+    let all: Value = serde_json::from_str(&stdout(&daemon.run(&["call", "list", "--all", "--json"]))).unwrap();
+    let ids: Vec<&Value> = all["calls"].as_array().unwrap().iter().map(|call| &call["id"]).collect();
+    assert_eq!((ids, all.get("next")), (vec![&json!("c1"), &json!("c2")], None));
+    assert_eq!(daemon.requests().len(), 2);
+
+    let one = daemon.run(&["call", "list", "--limit", "1"]);
+    assert_eq!(daemon.requests().len(), 3);
+    assert!(stderr(&one).contains("--cursor abc"), "{}", stderr(&one));
+}
+
+#[test]
+fn an_empty_list_says_so_beside_the_table() {
+    let daemon = Daemon::saying(200, json!({ "calls": [] }));
+    let output = daemon.run(&["call", "list"]);
+    assert_eq!((stdout(&output).lines().count(), stderr(&output).as_str()), (1, "(none)\n"));
+}
+
+#[test]
+fn calls_are_removed_one_by_one_and_what_fails_is_told() {
+    let daemon = Daemon::new(|request| match request.line.contains("/c2/") {
+        true => (404, problem(404, "there is no such call", &[])),
+        false => (200, json!({ "id": "c1", "state": "terminated", "note": "removed; the gateway was not told" })),
+    });
+    let output = daemon.run(&["call", "remove", "c1", "c2", "c3"]);
+    assert_eq!(code(&output), 4);
+    assert_eq!(stdout(&output).lines().count(), 2, "{}", stdout(&output));
+    assert!(stderr(&output).contains("c2: there is no such call"), "{}", stderr(&output));
+    assert_eq!(daemon.requests()[0].line, "POST /api/v1/calls/c1/remove HTTP/1.1");
+}
+
+#[test]
+fn a_payment_carries_a_key_that_is_printed() {
+    let posted = PostedView { id: 3, party: "acme".into(), kind: "topup".into(), ..PostedView::default() };
+    let daemon = Daemon::saying(201, serde_json::to_value(posted).unwrap());
+    let output = daemon.run(&["customer", "topup", "acme", "5.00", "--note", "cash"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let request = &daemon.requests()[0];
+    assert_eq!(request.line, "POST /api/v1/customers/acme/entries HTTP/1.1");
+    let body = request.json();
+    assert_eq!((&body["kind"], &body["amount"], &body["note"]), (&json!("topup"), &json!("5.00"), &json!("cash")));
+    let key = body["idempotency_key"].as_str().unwrap();
+    assert!(key.len() >= 32 && stdout(&output).contains(key), "{}", stdout(&output));
+}
+
+#[test]
+fn a_payment_that_may_have_been_made_tells_its_key() {
+    let daemon = Daemon::saying(503, problem(503, "the engine is not there", &[]));
+    let output = daemon.run(&["customer", "topup", "acme", "5.00", "--key", "k1"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("--key k1"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_is_added_and_set_is_what_was_typed() {
+    let daemon = Daemon::saying(201, serde_json::to_value(party()).unwrap());
+    let added = daemon.run(&[
+        "customer",
+        "add",
+        "acme",
+        "--tariff",
+        "retail",
+        "--opening-balance",
+        "10.00",
+        "--calls-max",
+        "2",
+    ]);
+    assert_eq!(code(&added), 0, "{}", stderr(&added));
+    let set = daemon.run(&["customer", "set", "acme", "--calls-max", "none", "--blocked", "yes"]);
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    let [add, change] = &daemon.requests()[..] else { panic!("two requests") };
+    assert_eq!(add.line, "POST /api/v1/customers HTTP/1.1");
+    let expected = json!({ "id": "acme", "tariff": "retail", "opening_balance": "10.00", "calls_max": 2 });
+    assert_eq!(add.json(), expected);
+    assert_eq!(change.line, "PATCH /api/v1/customers/acme HTTP/1.1");
+    assert_eq!(change.json(), json!({ "calls_max": null, "blocked": true }));
+}
+
+#[test]
+fn secrets_are_read_on_this_side() {
+    let daemon = Daemon::saying(200, json!({}));
+    let file = daemon.file("alice.pw", "hush\n");
+    let output = ringfence(&["account", "add", "alice", "--customer", "acme", "--json", "--password-file", &file])
+        .env("RINGFENCE_SOCKET", &daemon.socket)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let body = daemon.requests()[0].json();
+    assert_eq!((&body["password"], &body["password_file"]), (&json!("hush"), &json!(file)));
+}
+
+#[test]
+fn a_setup_file_is_sent_whole_and_its_report_shown() {
+    let thing = |kind: &str, id: &str| ThingName { kind: kind.into(), id: id.into() };
+    let report = ApplyReport {
+        added: vec![thing("tariff", "retail"), thing("nas", "gw1")],
+        warnings: vec!["nas gw1: no disconnect address".into()],
+        ..ApplyReport::default()
+    };
+    let daemon = Daemon::saying(200, serde_json::to_value(report).unwrap());
+    daemon.file("retail.csv", "prefix,per_minute\n49,0.01\n");
+    let setup = daemon.file(
+        "setup.toml",
+        "[[tariff]]\nid = \"retail\"\ncurrency = \"EUR\"\nrates_file = \"retail.csv\"\n\
+         [[nas]]\nid = \"gw1\"\naddress = \"192.0.2.1\"\nsecret_env = \"GW1\"\n",
+    );
+    let output =
+        ringfence(&["apply", &setup]).env("RINGFENCE_SOCKET", &daemon.socket).env("GW1", "hush").output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stdout(&output), "+ tariff retail\n+ nas gw1\n2 added, 0 changed, 0 removed, 0 unchanged\n");
+    assert_eq!(stderr(&output), "warning: nas gw1: no disconnect address\n");
+    let expected = json!({
+        "setup": {
+            "tariff": [{ "id": "retail", "currency": "EUR", "rates_file": "retail.csv",
+                         "rates_csv": "prefix,per_minute\n49,0.01\n" }],
+            "nas": [{ "id": "gw1", "address": "192.0.2.1", "secret_env": "GW1", "secret": "hush" }],
+        },
+        "dry_run": false,
+        "prune": false,
+    });
+    assert_eq!(daemon.requests()[0].json(), expected);
+}
+
+#[test]
+fn every_fault_of_a_setup_file_is_told_with_its_line_wherever_it_was_found() {
+    let answer = problem(
+        422,
+        "2 faults",
+        &[("customer[0].tariff", "is missing"), ("customer[1].reseller", "reseller south does not exist")],
+    );
+    let daemon = Daemon::saying(422, answer);
+    let text = "[[customer]]\nid = \"a\"\ntarif = \"retail\"\n[[customer]]\nid = \"b\"\nreseller = \"south\"\n";
+    let setup = daemon.file("setup.toml", text);
+    let output = daemon.run(&["apply", &setup]);
+    assert_eq!(code(&output), 1);
+    let expected = format!(
+        "{setup}:3: customer.tarif: unknown key; did you mean tariff?\n\
+         {setup}:6: customer.reseller: reseller south does not exist\n\
+         nothing was changed: 2 faults\n"
+    );
+    assert_eq!(stderr(&output), expected);
+    assert_eq!(daemon.requests()[0].json()["dry_run"], json!(true), "a bad file is never applied");
+}
+
+#[test]
+fn faults_of_a_setup_file_need_no_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = folder.path().join("setup.toml");
+    std::fs::write(&setup, "[[customer]]\ncalls_max = \"two\"\n").unwrap();
+    let output = ringfence(&["apply"]).arg(&setup).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("setup.toml:2: customer.calls_max: "), "{}", stderr(&output));
+}
+
+#[test]
+fn an_export_is_a_setup_file_that_only_its_owner_reads() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let setup = json!({ "nas": [{ "id": "gw1", "address": "192.0.2.1/32", "secret": "hush" }] });
+    let daemon = Daemon::saying(200, setup);
+    let file = daemon.folder.path().join("export.toml");
+    let output = daemon.run(&["export", "--with-secrets", "--output", file.to_str().unwrap()]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("[[nas]]\nid = \"gw1\"\n"), "{text}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(daemon.requests()[0].line, "GET /api/v1/export?secrets=true HTTP/1.1");
+}
+
+#[test]
+fn bad_rates_are_named_by_line_and_never_sent() {
+    let daemon = Daemon::saying(200, json!({}));
+    let file = daemon.file("r.csv", "prefix,per_minute\n49,0.01\n4x,0.01\n43,cheap\n");
+    let output = daemon.run(&["rate", "import", &file, "--tariff", "retail"]);
+    assert_eq!(code(&output), 1);
+    let lines: Vec<String> = stderr(&output).lines().map(str::to_owned).collect();
+    assert!(lines[0].starts_with(&format!("{file}:3: prefix: ")), "{lines:?}");
+    assert!(lines[1].starts_with(&format!("{file}:4: per_minute: ")), "{lines:?}");
+    assert_eq!(lines[2], "nothing was imported: 2 faults");
+    assert!(daemon.requests().is_empty());
+}
+
+#[test]
+fn rates_are_sent_as_they_are_and_the_diff_is_shown() {
+    let counts = RateCounts { added: 1, ..RateCounts::default() };
+    let report = RateImportReport { dry_run: true, tariff: "retail".into(), counts, ..RateImportReport::default() };
+    let daemon = Daemon::saying(200, serde_json::to_value(report).unwrap());
+    let file = daemon.file("r.csv", "prefix,per_minute\n49,0.01\n");
+    let output = daemon.run(&["rate", "import", &file, "--tariff", "retail", "--dry-run"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("1 added, 0 changed"), "{}", stdout(&output));
+    assert_eq!(stderr(&output), "", "a bar is for terminals");
+    let request = &daemon.requests()[0];
+    assert_eq!(request.line, "PUT /api/v1/tariffs/retail/rates?dry_run=true HTTP/1.1");
+    assert_eq!(request.body, b"prefix,per_minute\n49,0.01\n");
+}
+
+#[test]
+fn a_large_table_arrives_whole() {
+    let daemon = Daemon::saying(200, serde_json::to_value(RateImportReport::default()).unwrap());
+    let rows: String = (0..200_000).map(|row| format!("49{row},Somewhere,0.01\n")).collect();
+    let text = format!("prefix,destination,per_minute\n{rows}");
+    let file = daemon.file("large.csv", &text);
+    let output = daemon.run(&["rate", "import", &file, "--tariff", "retail"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(daemon.requests()[0].body == text.as_bytes());
+}
+
+#[test]
+fn rates_come_out_as_csv() {
+    let csv = "prefix,destination,per_minute\n49,Germany,0.010000\n";
+    let daemon = Daemon::saying(200, Value::String(csv.to_owned()));
+    assert_eq!(stdout(&daemon.run(&["rate", "export", "--tariff", "retail"])), csv);
+    let json: Value =
+        serde_json::from_str(&stdout(&daemon.run(&["rate", "list", "--tariff", "retail", "--json"]))).unwrap();
+    assert_eq!(json["rates"][0]["destination"], "Germany");
+}
+
+#[test]
+fn a_database_that_contradicts_itself_is_exit_code_1() {
+    let verified = json!({ "ok": false, "checked": ["12 parties"], "violations": ["party acme: 5 is not 6"] });
+    let daemon = Daemon::saying(200, verified);
+    let output = daemon.run(&["db", "verify"]);
+    assert_eq!(code(&output), 1);
+    assert_eq!(stdout(&output), "ok     12 parties\nWRONG  party acme: 5 is not 6\n");
+}
+
+#[test]
+fn a_url_and_a_token_lead_to_the_daemon_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&seen);
+    thread::spawn(move || serve(listener.accept().unwrap().0, &kept, &|_| (200, json!({ "id": "acme" }))));
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "s3cret\n").unwrap();
+    let output = ringfence(&["customer", "show", "acme", "--json", "--server", &url, "--token-file"])
+        .arg(&token)
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(seen.lock().unwrap()[0].head.contains("authorization: Bearer s3cret"));
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let calls: Vec<CallView> = (0..1000).map(|id| call(&format!("c{id}"))).collect();
+    let daemon = Daemon::saying(200, json!({ "calls": calls }));
+    let mut child = ringfence(&["call", "list", "--limit", "1000", "--socket"])
+        .arg(&daemon.socket)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+}
+
+#[test]
+fn an_answer_of_another_version_is_a_clear_error() {
+    let daemon = Daemon::saying(200, json!({ "customers": "many" }));
+    let output = daemon.run(&["customer", "list"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("not understood"), "{}", stderr(&output));
+}
+
+#[test]
+fn check_names_every_fault_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ringfence.toml");
+    std::fs::write(&file, "[credit]\nchunk_second = 1\nlead_seconds = -1\n").unwrap();
+    let output = ringfence(&["check", "--config"]).arg(&file).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 1);
+    let told = stderr(&output);
+    assert!(told.contains("ringfence.toml:2: ") && told.contains("ringfence.toml:3: "), "{told}");
+}
