@@ -38,7 +38,7 @@ fn serve(file: Option<&Path>) -> Exit {
 }
 
 fn play(cli::Demo { directory, seconds }: cli::Demo) -> Exit {
-    let no_colours = config::environment().into_iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    let no_colours = config::environment().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
     let options = DemoOptions { directory, seconds, has_colours: io::stdout().is_terminal() && !no_colours };
     match demo::run(&options, io::stdout()) {
         Ok(()) => Exit::Done,

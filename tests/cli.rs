@@ -613,3 +613,374 @@ fn check_names_every_fault_of_the_configuration() {
     let told = stderr(&output);
     assert!(told.contains("ringfence.toml:2: ") && told.contains("ringfence.toml:3: "), "{told}");
 }
+
+// From here on the daemon is the real one.
+
+/// `ringfence serve` on ports of its own, stopped at the end of the test.
+struct Served {
+    folder: TempDir,
+    child: std::process::Child,
+}
+
+const CONFIG: &str = "[radius]\nauth = [\"127.0.0.1:0\"]\nacct = [\"127.0.0.1:0\"]\n[status]\nlisten = \"\"\n";
+
+const SETUP: &str = r#"
+[[tariff]]
+id = "retail"
+currency = "EUR"
+rates_file = "retail.csv"
+
+[[tariff]]
+id = "wholesale"
+currency = "EUR"
+[[tariff.rate]]
+prefix = "49"
+destination = "Germany"
+per_minute = "0.006"
+
+[[reseller]]
+id = "north"
+name = "North Telecom"
+tariff = "wholesale"
+opening_balance = "500.00"
+calls_max = 100
+
+[[customer]]
+id = "acme"
+reseller = "north"
+tariff = "retail"
+opening_balance = "10.00"
+calls_max = 2
+number_rules = [{ match = "^00", replace = "" }]
+
+[[account]]
+id = "alice"
+customer = "acme"
+password_file = "alice.pw"
+calls_max = 1
+
+[[nas]]
+id = "gw1"
+address = "192.0.2.10/32"
+secret = "testing123"
+guard = "chunk"
+[nas.disconnect]
+address = "192.0.2.10:3799"
+
+[[carrier]]
+id = "carrier-1"
+tariff = "wholesale"
+
+[[connection]]
+id = "c1-london"
+carrier = "carrier-1"
+addresses = ["198.51.100.7"]
+"#;
+
+const RATES: &str =
+    "prefix,destination,per_minute,first,next\n49,Germany,0.01,60,60\n4930,\"Germany, Berlin\",0.012,60,60\n";
+
+impl Served {
+    fn new() -> Served {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("ringfence.toml", CONFIG);
+        write("setup.toml", SETUP);
+        write("retail.csv", RATES);
+        write("alice.pw", "secret1\n");
+        let mut child = ringfence(&["serve", "--config", "ringfence.toml"])
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        assert!(ready.starts_with("ready "), "{ready}");
+        Served { folder, child }
+    }
+
+    /// The same with the setup file applied.
+    fn set_up() -> Served {
+        let served = Served::new();
+        served.done(&["apply", "setup.toml"]);
+        served
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        ringfence(arguments).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    /// Runs what must succeed, and gives what it printed.
+    fn done(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+        stdout(&output)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.done(&[arguments, &["--json"]].concat())).unwrap()
+    }
+
+    /// Runs what must fail with a code, and gives what it complained.
+    fn fails(&self, expected: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert_eq!(code(&output), expected, "{arguments:?}: {}{}", stdout(&output), stderr(&output));
+        stderr(&output)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).unwrap();
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_setup_file_is_applied_once_and_then_changes_nothing() {
+    let served = Served::new();
+    let dry = served.done(&["apply", "setup.toml", "--dry-run"]);
+    assert!(dry.contains("+ customer acme\n") && dry.ends_with("(dry run: nothing was done)\n"), "{dry}");
+    assert_eq!(served.json(&["customer", "list"])["customers"], json!([]));
+    assert!(served.done(&["apply", "setup.toml"]).ends_with("8 added, 0 changed, 0 removed, 0 unchanged\n"));
+    assert_eq!(served.done(&["apply", "setup.toml"]), "0 added, 0 changed, 0 removed, 8 unchanged\n");
+    assert_eq!(served.json(&["customer", "show", "acme"])["balance"], "10.000000");
+}
+
+#[test]
+fn an_export_applied_again_changes_nothing_with_secrets_or_without() {
+    let served = Served::set_up();
+    for (file, arguments) in [("plain.toml", &["export"][..]), ("secret.toml", &["export", "--with-secrets"])] {
+        let text = served.done(arguments);
+        assert_eq!(text.contains("testing123"), arguments.len() > 1, "{text}");
+        served.write(file, &text);
+        assert_eq!(served.done(&["apply", file, "--prune"]), "0 added, 0 changed, 0 removed, 8 unchanged\n", "{text}");
+    }
+}
+
+#[test]
+fn an_export_makes_an_equal_daemon() {
+    let served = Served::set_up();
+    let other = Served::new();
+    other.write("export.toml", &served.done(&["export", "--with-secrets"]));
+    other.done(&["apply", "export.toml"]);
+    assert_eq!(other.done(&["export", "--with-secrets"]), served.done(&["export", "--with-secrets"]));
+}
+
+#[test]
+fn what_a_setup_file_changes_and_prunes_is_a_diff() {
+    let served = Served::set_up();
+    let changed =
+        SETUP.replace("calls_max = 2\n", "calls_max = 3\n").replace("per_minute = \"0.006\"", "per_minute = \"0.007\"");
+    let (changed, _) = changed.split_once("[[connection]]").unwrap();
+    served.write("changed.toml", changed);
+    assert_eq!(
+        served.done(&["apply", "changed.toml", "--prune"]),
+        "~ tariff wholesale\n    rates: 0 added, 1 changed, 0 removed, 0 unchanged\n\
+         ~ customer acme\n    calls_max: 2 -> 3\n\
+         - connection c1-london\n\
+         0 added, 2 changed, 1 removed, 5 unchanged\n"
+    );
+}
+
+#[test]
+fn every_fault_of_a_setup_file_has_its_line_and_nothing_is_done() {
+    let served = Served::new();
+    served.write(
+        "bad.toml",
+        "[[customer]]\nid = \"acme\"\ntariff = \"none\"\ncredit_limit = \"1,5\"\n[[nas]]\nid = \"gw1\"\naddress = \"here\"\nsecret = \"s\"\ndialekt = \"rfc\"\n",
+    );
+    let told = served.fails(1, &["apply", "bad.toml"]);
+    for line in [
+        "bad.toml:3: customer.tariff: ",
+        "bad.toml:4: customer.credit_limit: ",
+        "bad.toml:7: nas.address: ",
+        "bad.toml:9: nas.dialekt: ",
+    ] {
+        assert!(told.contains(line), "{line} in {told}");
+    }
+    assert!(told.ends_with("nothing was changed: 4 faults\n"), "{told}");
+    assert_eq!(served.json(&["customer", "list"])["customers"], json!([]));
+}
+
+#[test]
+fn things_are_added_changed_shown_and_removed_by_hand() {
+    let served = Served::new();
+    served.done(&["tariff", "add", "t", "--currency", "eur"]);
+    served.done(&["reseller", "add", "r", "--tariff", "t", "--opening-balance", "5"]);
+    served.done(&["customer", "add", "c", "--tariff", "t", "--reseller", "r", "--spend-per-day-max", "20"]);
+    served.done(&["account", "add", "a@b/c", "--customer", "c", "--ani", "4940111"]);
+    served.done(&["carrier", "add", "k", "--tariff", "t"]);
+    served.done(&["connection", "add", "l", "--carrier", "k", "--address", "198.51.100.7"]);
+    served.done(&[
+        "nas",
+        "add",
+        "g",
+        "--address",
+        "192.0.2.1",
+        "--secret",
+        "s",
+        "--disconnect-address",
+        "192.0.2.1:3799",
+    ]);
+
+    served.done(&["customer", "set", "c", "--spend-per-day-max", "none", "--number-rule", "^00=>", "--blocked", "yes"]);
+    let customer = served.json(&["customer", "show", "c"]);
+    assert_eq!((&customer["spend_per_day_max"], &customer["blocked"]), (&json!(null), &json!(true)));
+    assert_eq!(customer["number_rules"], json!([{ "match": "^00", "replace": "" }]));
+    served.done(&["nas", "set", "g", "--secret", "other", "--guard", "full", "--disconnect-address", "none"]);
+    let nas = served.json(&["nas", "show", "g"]);
+    assert_eq!((&nas["guard"], nas.get("disconnect")), (&json!("full"), None));
+    served.done(&["account", "set", "a@b/c", "--password", "x", "--ani", "none"]);
+    let account = served.json(&["account", "show", "a@b/c"]);
+    assert_eq!((&account["password"], &account["ani"]), (&json!("inline"), &json!([])));
+    served.done(&["account", "set", "a@b/c", "--no-password"]);
+    assert_eq!(served.json(&["account", "show", "a@b/c"])["is_code"], true);
+
+    assert!(served.fails(5, &["tariff", "remove", "t"]).contains("in use"));
+    served.fails(5, &["carrier", "add", "k", "--tariff", "t"]);
+    served.fails(4, &["carrier", "show", "nobody"]);
+    served.fails(1, &["customer", "add", "d", "--tariff", "nothing"]);
+    for (noun, id) in [("account", "a@b/c"), ("connection", "l"), ("carrier", "k"), ("nas", "g"), ("customer", "c")] {
+        served.done(&[noun, "remove", id]);
+        served.fails(4, &[noun, "show", id]);
+    }
+}
+
+#[test]
+fn money_moves_once_a_key() {
+    let served = Served::set_up();
+    for _ in 0..2 {
+        served.done(&["customer", "topup", "acme", "5.00", "--key", "k1", "--note", "cash"]);
+    }
+    served.done(&["customer", "adjust", "acme", "-1.25"]);
+    assert_eq!(served.json(&["customer", "show", "acme"])["balance"], "13.750000");
+    served.fails(5, &["customer", "topup", "acme", "6.00", "--key", "k1"]);
+    served.fails(1, &["customer", "topup", "acme", "-6.00"]);
+    served.fails(4, &["customer", "topup", "nobody", "6.00"]);
+    served.done(&["reseller", "topup", "north", "1"]);
+    assert_eq!(served.json(&["reseller", "show", "north"])["balance"], "501.000000");
+}
+
+/// Tables follow behind the reply: waits until a list has so many rows.
+fn rows_in_time(served: &Served, arguments: &[&str], member: &str, rows: usize) -> Vec<Value> {
+    for _ in 0..200 {
+        let list = served.json(arguments);
+        let found = list[member].as_array().unwrap();
+        if found.len() >= rows {
+            return found.clone();
+        }
+        thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{arguments:?} has not {rows} rows")
+}
+
+#[test]
+fn what_operators_do_is_in_the_statement_and_the_audit() {
+    let served = Served::set_up();
+    served.done(&["customer", "topup", "acme", "5.00", "--note", "cash"]);
+    let entries = rows_in_time(&served, &["customer", "statement", "acme"], "entries", 2);
+    assert_eq!((&entries[0]["kind"], &entries[0]["note"]), (&json!("topup"), &json!("cash")));
+    assert_eq!((&entries[1]["kind"], &entries[1]["balance"]), (&json!("opening"), &json!("10.000000")));
+    let only = served.json(&["customer", "statement", "acme", "--kind", "topup"]);
+    assert_eq!(only["entries"].as_array().unwrap().len(), 1);
+    let changes = rows_in_time(&served, &["audit", "list"], "audit", 2);
+    assert!(!changes.iter().any(|change| change.to_string().contains("testing123")), "{changes:?}");
+}
+
+#[test]
+fn rates_go_in_and_come_out() {
+    let served = Served::set_up();
+    served.write("new.csv", "prefix,destination,per_minute\n49,Germany,0.02\n33,France,0.03\n");
+    let dry = served.done(&["rate", "import", "new.csv", "--tariff", "retail", "--dry-run"]);
+    assert!(dry.contains("1 added, 1 changed, 1 removed, 0 unchanged (dry run"), "{dry}");
+    assert_eq!(served.json(&["rate", "list", "--tariff", "retail"])["rates"].as_array().unwrap().len(), 2);
+    served.done(&["rate", "import", "new.csv", "--tariff", "retail"]);
+    let out = served.done(&["rate", "export", "--tariff", "retail"]);
+    assert!(out.contains("33,France,0.030000"), "{out}");
+    served.write("same.csv", &out);
+    let again = served.done(&["rate", "import", "same.csv", "--tariff", "retail"]);
+    assert!(again.contains("0 added, 0 changed, 0 removed, 2 unchanged"), "{again}");
+    served.fails(4, &["rate", "import", "new.csv", "--tariff", "nothing"]);
+}
+
+#[test]
+fn a_rate_is_tested_by_the_rules_of_a_live_call() {
+    let served = Served::set_up();
+    let test = served.json(&["rate", "test", "004930123456", "--account", "alice", "--seconds", "61"]);
+    assert_eq!((&test["e164"], &test["allowed"]), (&json!("4930123456"), &json!(true)));
+    assert_eq!(test["payers"][0]["price"], "0.024000", "{test}");
+    assert_eq!(test["payers"][1]["price"], "0.006100", "{test}");
+    let table = served.done(&["rate", "test", "4930123456", "--account", "alice", "--seconds", "61"]);
+    assert!(table.contains("Germany, Berlin") && table.contains("0.024000"), "{table}");
+    assert_eq!(served.json(&["rate", "test", "33123", "--account", "alice"])["allowed"], false);
+    served.fails(4, &["rate", "test", "4930", "--account", "nobody"]);
+}
+
+#[test]
+fn a_backup_is_made_verified_and_never_overwritten() {
+    let served = Served::set_up();
+    assert!(served.done(&["db", "verify"]).starts_with("ok     "));
+    served.done(&["db", "backup", "copy"]);
+    served.fails(5, &["db", "backup", "copy"]);
+    served.write("copy.toml", "[storage]\npath = \"copy/ringfence.db\"\n");
+    let checked = served.done(&["check", "--config", "copy.toml"]);
+    assert!(checked.ends_with("copy/ringfence.db: ok\n"), "{checked}");
+    assert!(served.done(&["check", "--config", "ringfence.toml"]).ends_with("ringfence.db: ok\n"), "while it serves");
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let served = Served::set_up();
+    served.fails(4, &["call", "show", "c99"]);
+    served.fails(4, &["call", "log", "c99"]);
+    served.fails(4, &["call", "remove", "c99"]);
+    served.fails(4, &["cdr", "show", "c99"]);
+    assert_eq!(served.json(&["call", "list"])["calls"], json!([]));
+    assert_eq!(served.json(&["cdr", "list"])["cdrs"], json!([]));
+    assert_eq!(served.json(&["rejection", "list"])["rejections"], json!([]));
+}
+
+#[test]
+fn the_status_is_one_screen() {
+    let served = Served::set_up();
+    let text = served.done(&["status"]);
+    for part in ["calls", "customers", "currency", "510.000000"] {
+        assert!(text.to_lowercase().contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn check_without_a_database_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = ringfence(&["check"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("none yet"), "{}", stdout(&output));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a check makes nothing");
+    let nowhere = ringfence(&["check"]).current_dir(folder.path()).env("RINGFENCE_STORAGE__PATH", "no/r.db").output();
+    assert_eq!(code(&nowhere.unwrap()), 1);
+}
+
+#[test]
+fn check_finds_a_database_that_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("ringfence.db"), "this is no database, but it is long enough to be read")
+        .unwrap();
+    let output = ringfence(&["check"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).starts_with("error: ") && stderr(&output).lines().count() == 1, "{}", stderr(&output));
+}
+
+#[test]
+fn a_configuration_that_means_nothing_does_not_serve() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("r.toml"), "[radius]\nauth = [\"here\"]\n").unwrap();
+    let output = ringfence(&["serve", "--config", "r.toml"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("r.toml:2: radius.auth: "), "{}", stderr(&output));
+}

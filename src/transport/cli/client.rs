@@ -408,11 +408,16 @@ pub fn exit_of(status: StatusCode) -> Exit {
 /// The error that a refused request ends with.
 pub fn refusal(status: StatusCode, body: &[u8]) -> CliError {
     let problem = read_problem(status, body);
-    let mut lines = vec![shown(if problem.detail.is_empty() { &problem.title } else { &problem.detail })];
-    lines.extend(problem.errors.iter().map(|fault| match fault.path.as_str() {
-        "" => format!("  {}", shown(&fault.message)),
-        path => format!("  {}: {}", shown(path), shown(&fault.message)),
-    }));
+    let lines = if problem.errors.is_empty() {
+        vec![shown(if problem.detail.is_empty() { &problem.title } else { &problem.detail })]
+    } else {
+        // The detail only counts them.
+        let faults = problem.errors.iter().map(|fault| match fault.path.as_str() {
+            "" => shown(&fault.message),
+            path => format!("{}: {}", shown(path), shown(&fault.message)),
+        });
+        faults.collect()
+    };
     CliError { exit: exit_of(status), lines }
 }
 
@@ -504,7 +509,7 @@ mod tests {
             "errors":[{"path":"customer[3].tariff","message":"does not exist"},{"path":"","message":"a\u001b[2J"}]}"#;
         let error = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
         assert_eq!(error.exit, Exit::Failed);
-        assert_eq!(error.lines, ["2 faults", "  customer[3].tariff: does not exist", "  a\\u{1b}[2J"]);
+        assert_eq!(error.lines, ["customer[3].tariff: does not exist", "a\\u{1b}[2J"]);
     }
 
     #[test]

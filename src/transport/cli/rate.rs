@@ -203,7 +203,8 @@ fn import_refusal(file: &Path, answer: &super::client::Answer) -> CliError {
             None => format!("{}: {}", file.display(), shown(&fault.message)),
         });
         if !problem.errors.is_empty() {
-            error.lines = faults.chain([format!("nothing was imported: {}", shown(&problem.detail))]).collect();
+            let count = problem.errors.len();
+            error.lines = faults.chain([format!("nothing was imported: {count} faults")]).collect();
         }
     }
     error
