@@ -40,7 +40,9 @@ pub fn thing(book: &Book, kind: &str, words: &mut Words<'_>) -> Result<Written, 
             BookChange::PutCarrier(Carrier {
                 key: before.map_or(CarrierKey(key), |carrier| carrier.key),
                 id: id.into(),
-                tariff: tariff_key(book, words)?.or(before.map(|carrier| carrier.tariff)).ok_or("tariff= is missing")?,
+                tariff: tariff_key(book, words)?
+                    .or(before.map(|carrier| carrier.tariff))
+                    .ok_or("tariff= is missing")?,
                 calls_max: words.parsed("calls_max")?.or(before.and_then(|carrier| carrier.calls_max)),
             })
         }
@@ -100,9 +102,7 @@ fn party(book: &Book, kind: &str, id: &str, key: u32, words: &mut Words<'_>) -> 
         currency,
         credit_limit: words.parsed("credit")?.or(before.map(|party| party.credit_limit)).unwrap_or_default(),
         calls_max: words.parsed("calls_max")?.or(before.and_then(|party| party.calls_max)),
-        attempts_per_second_max: words
-            .parsed("attempts")?
-            .or(before.and_then(|party| party.attempts_per_second_max)),
+        attempts_per_second_max: words.parsed("attempts")?.or(before.and_then(|party| party.attempts_per_second_max)),
         spend_per_day_max: words.parsed("day_cap")?.or(before.and_then(|party| party.spend_per_day_max)),
         blocked: switch(words, "blocked", "unblocked", before.is_some_and(|party| party.blocked)),
         no_credit: if hotline { NoCredit::Hotline } else { NoCredit::Reject },

@@ -183,7 +183,8 @@ impl Stage {
             return Err(format!("a law is broken: {broken}"));
         }
         for (party, purse) in self.world.ledger().purses() {
-            let entries: Money = self.entries.iter().filter(|entry| entry.party == party).map(|entry| entry.amount).sum();
+            let entries: Money =
+                self.entries.iter().filter(|entry| entry.party == party).map(|entry| entry.amount).sum();
             if entries != purse.balance {
                 return Err(format!("party {party}: balance {} but entries of {entries}", purse.balance));
             }
