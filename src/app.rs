@@ -7,12 +7,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, CreditConfig};
@@ -23,14 +23,15 @@ use crate::domain::decision::{Effect, Fact};
 use crate::domain::id::NasKey;
 use crate::domain::policy::{FinalChunk, Policy};
 use crate::metrics::{Metrics, Port};
+use crate::service::admin::{self, Admin};
 use crate::service::alarms::Alarms;
 use crate::service::engine_loop::{Engine, EngineError, EngineParts, EngineStatus, Followers, Recall};
 use crate::service::engine_queue::{EngineHandle, engine_queue};
 use crate::service::health::{Addresses, Health, HealthParts};
 use crate::service::registry::{RegistryReader, registry};
 use crate::store::{Opened, Projector, Rates, Reports, SqliteOptions, SqliteStore, StoreError, Upkeep};
-use crate::transport::http::serve::{SocketFile, Stop, ended, listen_unix, serve_tcp};
-use crate::transport::http::status;
+use crate::transport::http::api::listen::{self as api_listen, AdminSocket, bind_tcp};
+use crate::transport::http::{api, status};
 use crate::transport::radius_server::{ListenError, RadiusParts, RadiusServer, RadiusSockets};
 use crate::transport::reply_cache::CacheLimits;
 
@@ -52,26 +53,18 @@ pub enum AppError {
         #[from]
         why: ListenError,
     },
-    /// A TCP port cannot be taken.
-    #[error("cannot listen on {address} (TCP, {what}): {why}{}", hint(why))]
-    Tcp {
+    /// The status port cannot be taken.
+    #[error("cannot listen on {address} (TCP, status): {why}{}", hint(why))]
+    Status {
         /// Which address.
         address: SocketAddr,
-        /// For what: the section of the configuration.
-        what: &'static str,
         /// What the system says.
         #[source]
         why: io::Error,
     },
-    /// The Unix socket cannot be taken.
-    #[error("cannot listen on {}: {why}", path.display())]
-    Socket {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        why: io::Error,
-    },
+    /// The place of the API cannot be taken.
+    #[error(transparent)]
+    Admin(#[from] api_listen::ListenError),
     /// What is stored cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -112,9 +105,7 @@ pub fn serve(config: &Config) -> Result<(), AppError> {
 pub struct App {
     runtime: Runtime,
     stop: watch::Sender<bool>,
-    servers: Vec<tokio::task::JoinHandle<()>>,
-    /// Removed from the disk when the daemon is gone.
-    _socket: SocketFile,
+    servers: Vec<JoinHandle<()>>,
     addresses: Addresses,
     radius: RadiusServer,
     engine: Engine,
@@ -149,7 +140,7 @@ struct Doors {
     radius: RadiusSockets,
     status: Option<tokio::net::TcpListener>,
     admin: Option<tokio::net::TcpListener>,
-    socket: (tokio::net::UnixListener, SocketFile),
+    socket: AdminSocket,
 }
 
 impl App {
@@ -249,16 +240,21 @@ impl App {
             },
         )?;
         let (stop, stopping) = watch::channel(false);
-        let (socket, socket_file) = doors.socket;
+        let router = api::router(admin(&parts));
         let servers = {
             let _runtime = runtime.enter();
-            let mut servers = vec![serve_socket(socket, &parts, stopping.clone())];
-            servers.extend(doors.admin.map(|tcp| serve_tcp(tcp, api(&parts), stopping.clone())));
-            let pages = || status::router(parts.health.clone());
-            servers.extend(doors.status.map(|tcp| serve_tcp(tcp, pages(), stopping.clone())));
+            let mut servers = vec![serving("the command line", doors.socket.serve(router.clone(), ended(&stopping)))];
+            servers.extend(
+                doors.admin.map(|tcp| serving("the API", api_listen::serve_tcp(tcp, router, ended(&stopping)))),
+            );
+            servers.extend(
+                doors
+                    .status
+                    .map(|tcp| serving("the status port", status::serve(tcp, parts.health.clone(), ended(&stopping)))),
+            );
             servers
         };
-        Ok(App { runtime, stop, servers, _socket: socket_file, addresses, radius, engine, parts })
+        Ok(App { runtime, stop, servers, addresses, radius, engine, parts })
     }
 
     /// Where it listens.
@@ -327,7 +323,7 @@ impl App {
     /// # Errors
     /// The engine had ended before, or the last batch could not be stored and stays unanswered.
     pub fn stop(self) -> Result<(), AppError> {
-        let App { runtime, stop, servers, _socket, mut radius, engine, parts, .. } = self;
+        let App { runtime, stop, servers, mut radius, engine, parts, .. } = self;
         let _ = stop.send(true);
         runtime.block_on(async {
             for server in servers {
@@ -352,20 +348,18 @@ impl App {
 async fn take_doors(config: &Config) -> Result<Doors, AppError> {
     let radius = &config.radius;
     let radius = RadiusSockets::listen(&radius.auth, &radius.acct, radius.receive_buffer_bytes)?;
-    let status = take_tcp(config.status.listen, "status.listen").await?;
-    let admin = take_tcp(config.admin.listen, "admin.listen").await?;
-    let path = &config.admin.socket;
-    let socket = listen_unix(path).await.map_err(|why| AppError::Socket { path: path.clone(), why })?;
-    Ok(Doors { radius, status, admin, socket })
-}
-
-async fn take_tcp(
-    address: Option<SocketAddr>,
-    what: &'static str,
-) -> Result<Option<tokio::net::TcpListener>, AppError> {
-    let Some(address) = address else { return Ok(None) };
-    let listener = tokio::net::TcpListener::bind(address).await;
-    listener.map(Some).map_err(|why| AppError::Tcp { address, what, why })
+    let status = match config.status.listen {
+        Some(address) => {
+            let listener = tokio::net::TcpListener::bind(address).await;
+            Some(listener.map_err(|why| AppError::Status { address, why })?)
+        }
+        None => None,
+    };
+    let admin = match config.admin.listen {
+        Some(address) => Some(bind_tcp(address).await?),
+        None => None,
+    };
+    Ok(Doors { radius, status, admin, socket: AdminSocket::bind(&config.admin.socket)? })
 }
 
 fn addresses(config: &Config, doors: &Doors) -> Addresses {
@@ -379,19 +373,34 @@ fn addresses(config: &Config, doors: &Doors) -> Addresses {
     }
 }
 
-/// What operators' commands are answered by.
-fn api(parts: &Parts) -> axum::Router {
-    axum::Router::new().nest("/api/v1", status::router(parts.health.clone()))
+/// What operators do to this daemon.
+fn admin(parts: &Parts) -> Admin {
+    Admin::new(admin::Parts {
+        engine: parts.engine.clone(),
+        registry: parts.registry.clone(),
+        reports: parts.reports.clone(),
+        rates: parts.rates.clone(),
+        upkeep: parts.upkeep.clone(),
+        clock: parts.clock.clone(),
+    })
 }
 
-/// Serves the API to the command line.
-fn serve_socket(socket: tokio::net::UnixListener, parts: &Parts, stop: Stop) -> tokio::task::JoinHandle<()> {
-    let service = api(parts).into_make_service();
+/// Runs a server until it ends.
+fn serving(who: &'static str, server: impl Future<Output = io::Result<()>> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move {
-        if let Err(error) = axum::serve(socket, service).with_graceful_shutdown(ended(stop)).await {
-            tracing::error!(%error, "the server of the command line ended");
+        if let Err(error) = server.await {
+            tracing::error!(%error, "the server of {who} ended");
         }
     })
+}
+
+/// Waits until all is to end.
+fn ended(stop: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    let mut stop = stop.clone();
+    async move {
+        // An error means that nobody can say it any more, which is an end as well.
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
 }
 
 /// The rules of credit control that the configuration gives.

@@ -101,8 +101,10 @@ impl Told<'_> {
     /// a call was over is another call, unless this one may just have been closed too early.
     fn begins_another_call_than(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
-        if self.told.identity.class == Some(call.id) || call.leg(&self.leg_key()).is_some_and(|leg| leg.ended.is_some())
-        {
+        let conf_id = self.told.identity.conf_id;
+        let is_same_conference = conf_id.is_some() && conf_id == call.conf_id;
+        let is_known_over = call.leg(&self.leg_key()).is_some_and(|leg| leg.ended.is_some());
+        if self.told.identity.class == Some(call.id) || is_same_conference || is_known_over {
             return false;
         }
         if ending.reason == EndReason::SetupExpired && self.is_after_unproven_end(call) {
@@ -115,8 +117,7 @@ impl Told<'_> {
     fn is_after_unproven_end(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
         let proven_down = matches!(ending.reason, EndReason::NasRestarted | EndReason::UnknownToNas);
-        let corrected = ending.corrected || ending.by_originate_leg;
-        ending.is_unproven() && !proven_down && !corrected && self.at > ending.at
+        ending.is_unproven() && !ending.by_originate_leg && !proven_down && self.at > ending.at
     }
 
     /// Whether a call that was closed without word from its NAS turns out to be up: not where the NAS
@@ -173,9 +174,11 @@ impl Told<'_> {
                 return (seconds, doubted(self.told.session_seconds.is_some()));
             }
         }
-        match leg.and_then(|leg| leg.started_at) {
-            Some(started) => (self.at.seconds_since(started), doubted(self.told.session_seconds.is_some())),
-            None => (0, Flags::DURATION_DOUBTED),
+        let started = leg.and_then(|leg| leg.started_at).filter(|started| *started <= self.at);
+        match started.map(|started| self.at.seconds_since(started)).filter(|seconds| *seconds <= bound) {
+            Some(seconds) => (seconds, doubted(self.told.session_seconds.is_some())),
+            // Nothing that it tells can be believed: it was up as long as it was seen to be.
+            None => (call.seconds_seen_up(), Flags::DURATION_DOUBTED),
         }
     }
 }
@@ -371,7 +374,7 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
             ending.is_unproven() && !ending.by_originate_leg && !draft.call.has_answer_leg() && seconds > 0
         }
     };
-    if ending.corrected || !better {
+    if !better {
         see_late_originate_leg(draft, packet, leg.as_ref());
         return;
     }
@@ -403,6 +406,7 @@ fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
     }
     reprice(draft, packet);
     record_packet(draft, packet);
+    reprice(draft, packet);
     if draft.call.connected_at.is_none() || draft.call.leg(&packet.leg_key()).is_none() {
         let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
         see_leg(draft, packet, Some(connected), None);

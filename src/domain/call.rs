@@ -318,9 +318,10 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// The NAS has not said that the call ended, nor how long it was: a Stop that still comes does.
+    /// Whether no Stop of the leg that pays has told yet how long the call was: one that still comes
+    /// is the better word.
     pub const fn is_unproven(&self) -> bool {
-        !matches!(self.reason, EndReason::Stopped | EndReason::NotAnswered)
+        !self.corrected && !matches!(self.reason, EndReason::Stopped | EndReason::NotAnswered)
     }
 }
 
@@ -436,6 +437,17 @@ impl Call {
     /// Seconds since the answer by our own clock, an unfinished one counted whole; 0 before it.
     pub fn seconds_so_far(&self, now: Timestamp) -> u64 {
         self.connected_at.map_or(0, |connected| now.seconds_since_rounded_up(connected))
+    }
+
+    /// Seconds from the answer to the latest sign that it was up; 0 before an answer.
+    pub fn seconds_seen_up(&self) -> u64 {
+        self.connected_at.zip(self.seen_up_at).map_or(0, |(connected, seen)| seen.seconds_since(connected))
+    }
+
+    /// Since when a call that is over is only remembered: since its end, or since a later packet
+    /// told of it.
+    pub fn remembered_since(&self) -> Option<Timestamp> {
+        self.ending.map(|ending| ending.at.max(self.heard_at))
     }
 
     /// Held for the call at one payer.

@@ -28,7 +28,7 @@ pub enum Due {
 pub fn next_due(call: &Call, policy: &Policy) -> Option<(Timestamp, Due)> {
     match call.state {
         CallState::Terminated => {
-            call.ending.map(|ending| (ending.at.plus_seconds(policy.ended_kept_seconds), Due::Forget))
+            call.remembered_since().map(|since| (since.plus_seconds(policy.ended_kept_seconds), Due::Forget))
         }
         CallState::Trying | CallState::Early => {
             Some(earlier_of(leg_wait(call, policy), Some(setup_over(call, policy)))?)
@@ -97,19 +97,26 @@ fn leg_wait(call: &Call, policy: &Policy) -> At {
 }
 
 fn interims_missed(call: &Call, policy: &Policy) -> At {
+    silence_seconds(call, policy).map(|silence| (call.heard_at.plus_seconds(silence), Due::InterimsMissed))
+}
+
+/// How long a call may be silent that periodic interims are known of.
+fn silence_seconds(call: &Call, policy: &Policy) -> Option<u64> {
     let periodic = match call.abilities.interims {
         Interims::None => false,
         Interims::Periodic => true,
         Interims::Auto => call.interims_seen,
     };
-    let silence = policy.interim_seconds.saturating_mul(policy.interims_missed_max);
-    periodic.then(|| (call.heard_at.plus_seconds(silence), Due::InterimsMissed))
+    periodic.then(|| policy.interim_seconds.saturating_mul(policy.interims_missed_max))
 }
 
-/// Past the larger of what the NAS was told and what is reserved, and past the last sign of life.
+/// Past the larger of what the NAS was told and what is reserved, and past the last sign of life. A
+/// NAS that hears nothing of us but sends its interims is not silent between two of them: its call
+/// would be closed and revived with each.
 fn grant_overdue(call: &Call, connected: Timestamp, policy: &Policy) -> (Timestamp, Due) {
     let reserved = call.reservation.map(|reservation| reservation.seconds);
     let granted = call.told_seconds.max(reserved).unwrap_or(policy.call_seconds_max);
-    let end = connected.plus_seconds(granted).max(call.heard_at);
+    let silent_from = call.heard_at.plus_seconds(silence_seconds(call, policy).unwrap_or(0));
+    let end = connected.plus_seconds(granted).max(silent_from);
     (end.plus_seconds(policy.grant_overdue_seconds), Due::GrantOverdue)
 }

@@ -108,8 +108,10 @@ pub(super) fn close_by_evidence(draft: &mut Draft<'_>, reason: EndReason) {
 }
 
 fn seconds_in_evidence(call: &Call, reason: EndReason) -> u64 {
-    let Some(connected) = call.connected_at else { return 0 };
-    let seen = call.seen_up_at.map_or(0, |seen| seen.seconds_since(connected));
+    if call.connected_at.is_none() {
+        return 0;
+    }
+    let seen = call.seconds_seen_up();
     let by_grant = reason == EndReason::GrantOverdue && call.abilities.missing_stop == MissingStop::Grant;
     let granted = call.told_seconds.filter(|_| by_grant).map_or(0, |told| {
         let reserved = call.reservation.map_or(0, |reservation| reservation.seconds);

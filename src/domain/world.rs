@@ -250,9 +250,15 @@ impl World {
             self.last_instant = self.last_instant.max(at);
         }
         match event {
-            Event::CallOpened(call) | Event::Recalled(call) => {
+            Event::CallOpened(call) => {
                 self.next_call = self.next_call.max(call.id.0.saturating_add(1));
                 self.insert(Call::clone(call));
+            }
+            Event::Recalled(call) => {
+                // Remembered anew: the tables learn only behind the reply what follows for it.
+                let mut call = Call::clone(call);
+                call.heard_at = call.heard_at.max(at);
+                self.insert(call);
             }
             Event::Forgotten { calls } => {
                 for call in calls {
@@ -344,9 +350,9 @@ impl World {
                 self.slots.take(entity);
             }
         }
-        match (&call.ending, &call.key, call.account) {
-            (Some(ending), _, _) => {
-                self.ended.insert((ending.at, id));
+        match (call.remembered_since(), &call.key, call.account) {
+            (Some(since), _, _) => {
+                self.ended.insert((since, id));
             }
             (None, None, Some(account)) => {
                 self.nameless.entry((call.nas, account)).or_default().insert(id);
@@ -375,8 +381,8 @@ impl World {
                 self.slots.release(entity);
             }
         }
-        if let Some(ending) = &call.ending {
-            self.ended.remove(&(ending.at, id));
+        if let Some(since) = call.remembered_since() {
+            self.ended.remove(&(since, id));
         }
         if let Some(account) = call.account
             && let Some(calls) = self.nameless.get_mut(&(call.nas, account))

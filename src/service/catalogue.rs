@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::admin::draft::Draft;
 use super::admin::error::AdminError;
-use super::engine_queue::{AskError, EngineHandle};
+use super::engine_door::EngineDoor;
 use super::registry::RegistryReader;
 use crate::domain::book::{Book, BookChange};
 use crate::domain::command::{ChangeBook, Command};
@@ -20,7 +20,7 @@ use crate::store::Rates;
 /// Changes the book. Clones share one order of changes.
 #[derive(Clone)]
 pub struct Catalogue {
-    engine: EngineHandle,
+    engine: EngineDoor,
     registry: RegistryReader,
     rates: Arc<dyn Rates>,
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -28,8 +28,14 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// A catalogue whose changes go to this engine.
-    pub fn new(engine: EngineHandle, registry: RegistryReader, rates: Arc<dyn Rates>) -> Catalogue {
+    pub fn new(engine: EngineDoor, registry: RegistryReader, rates: Arc<dyn Rates>) -> Catalogue {
         Catalogue { engine, registry, rates, turn: Arc::default() }
+    }
+
+    /// The same, by another way to the engine; changes through both come one after the other.
+    #[must_use]
+    pub fn through(self, engine: EngineDoor) -> Catalogue {
+        Catalogue { engine, ..self }
     }
 
     /// Drafts a change and has it made, after all that were asked for before it. What is drafted is
@@ -115,12 +121,6 @@ pub async fn blocking<T: Send + 'static>(
 /// For a reply that no command of ours has.
 pub(super) fn unexpected(reply: &Reply) -> AdminError {
     AdminError::Failed(format!("the engine gave a reply that does not fit: {reply:?}"))
-}
-
-impl From<AskError> for AdminError {
-    fn from(error: AskError) -> AdminError {
-        AdminError::Unavailable(error.to_string())
-    }
 }
 
 /// What the engine would say to a removal, by what is published now.

@@ -23,6 +23,7 @@ pub mod names;
 // What operators hand in.
 pub mod admin;
 pub mod catalogue;
+pub mod engine_door;
 pub mod instant;
 pub mod nearest;
 pub mod rates;

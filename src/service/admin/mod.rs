@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::catalogue::Catalogue;
+use super::engine_door::EngineDoor;
+use super::engine_loop::EngineStatus;
 use super::engine_queue::EngineHandle;
 use super::registry::RegistryReader;
 use crate::clock::Clock;
@@ -41,7 +43,7 @@ pub use records::{AuditQuery, CdrQuery, EntryQuery, RejectionQuery};
 #[derive(Clone)]
 pub struct Admin {
     catalogue: Catalogue,
-    engine: EngineHandle,
+    engine: EngineDoor,
     registry: RegistryReader,
     reports: Arc<dyn Reports>,
     upkeep: Arc<dyn Upkeep>,
@@ -68,7 +70,16 @@ impl Admin {
     /// What operators do to the daemon that has these parts.
     pub fn new(parts: Parts) -> Admin {
         let Parts { engine, registry, reports, rates, upkeep, clock } = parts;
+        let engine = EngineDoor::new(engine);
         let catalogue = Catalogue::new(engine.clone(), registry.clone(), rates);
         Admin { catalogue, engine, registry, reports, upkeep, clock }
+    }
+
+    /// The same, for an engine that is looked at before it is asked: while it cannot write, operators
+    /// are told so at once.
+    #[must_use]
+    pub fn watching(self, status: Arc<EngineStatus>) -> Admin {
+        let engine = self.engine.watching(status);
+        Admin { catalogue: self.catalogue.through(engine.clone()), engine, ..self }
     }
 }

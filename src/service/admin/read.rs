@@ -39,6 +39,8 @@ const TEXT_BYTES_MAX: usize = 253;
 const LIST_MAX: usize = 1_000;
 /// Most rules for numbers in a thing: each runs for every call.
 const RULES_MAX: usize = 32;
+/// Among so many ids the one that was meant is looked for.
+const HINT_IDS_MAX: usize = 1_000;
 /// Session-Timeout is told in 31 bits.
 const GRANT_SECONDS_MAX: u32 = i32::MAX as u32;
 /// The largest amount that an operator may write: a slip of the point is noticed, and sums of many
@@ -319,7 +321,8 @@ impl<'a> Reader<'a> {
         if id.is_empty() {
             self.wrong(field, format!("is required: the id of a {kind}"));
         } else {
-            let ids = kind.ids(self.book);
+            // To look for a slip among many would take long for each of many faults.
+            let ids = if kind.has_more_than(self.book, HINT_IDS_MAX) { Vec::new() } else { kind.ids(self.book) };
             let hint = nearest(id, ids.iter().map(String::as_str)).map(|near| format!("; there is {near}"));
             let message = format!("there is no {kind} {}{}", shown(id), hint.unwrap_or_default());
             self.note(field, message, Some((kind, id.to_owned())));

@@ -56,6 +56,19 @@ impl Kind {
         }
     }
 
+    /// Whether a book has more than so many things of this kind; customers and resellers are counted
+    /// together.
+    pub fn has_more_than(self, book: &Book, count: usize) -> bool {
+        match self {
+            Kind::Tariff => book.tariffs().nth(count).is_some(),
+            Kind::Reseller | Kind::Customer => book.parties().nth(count).is_some(),
+            Kind::Account => book.accounts().nth(count).is_some(),
+            Kind::Nas => book.nases().nth(count).is_some(),
+            Kind::Carrier => book.carriers().nth(count).is_some(),
+            Kind::Connection => book.connections().nth(count).is_some(),
+        }
+    }
+
     /// The ids of all things of this kind in a book, in order of their making.
     pub fn ids(self, book: &Book) -> Vec<String> {
         let parties =

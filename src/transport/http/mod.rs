@@ -3,5 +3,4 @@
 // What is answered.
 pub mod api;
 pub mod metrics;
-pub mod serve;
 pub mod status;

@@ -2,6 +2,7 @@
 //! `/metrics`. It asks for no password and changes nothing.
 
 use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
+use tokio::net::TcpListener;
 
 use crate::domain::call::CallState;
 use crate::service::health::{Health, HealthReport};
@@ -24,6 +26,18 @@ pub fn router(health: Arc<Health>) -> Router {
         .route("/status", get(status))
         .route("/metrics", get(metrics_page))
         .with_state(health)
+}
+
+/// Serves the pages until `stop` comes, and then finishes what was begun.
+///
+/// # Errors
+/// The system says no.
+pub async fn serve(
+    listener: TcpListener,
+    health: Arc<Health>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    axum::serve(listener, router(health)).with_graceful_shutdown(stop).await
 }
 
 async fn index() -> &'static str {
