@@ -86,7 +86,7 @@ impl MemoryDisk {
     ///
     /// # Errors
     /// As with files.
-    pub fn open(&self, policy: Policy) -> Result<Opened<MemoryJournal>, StoreError> {
+    pub fn open(&self, policy: Policy) -> Result<Opened, StoreError> {
         self.held().plan.crashed = false;
         let loaded = self.load(policy)?;
         let projection = Projection::new(self.held().replay_tables(policy)?);
@@ -98,7 +98,7 @@ impl MemoryDisk {
         let journal = MemoryJournal { disk: self.clone(), policy, sequence: loaded.sequence };
         Ok(Opened {
             loaded,
-            journal,
+            journal: Box::new(journal),
             projector: Arc::<MemoryStore>::clone(&store),
             reports: Arc::<MemoryStore>::clone(&store),
             rates: Arc::<MemoryStore>::clone(&store),
@@ -218,7 +218,7 @@ impl Disk {
 }
 
 /// The journal in memory.
-pub struct MemoryJournal {
+struct MemoryJournal {
     disk: MemoryDisk,
     policy: Policy,
     sequence: u64,

@@ -91,7 +91,7 @@ pub struct Loaded {
 }
 
 /// All parts of an opened store.
-pub struct Opened<J> {
+pub struct Opened<J = Box<dyn Journal>> {
     /// What was found.
     pub loaded: Loaded,
     /// For the engine alone.
@@ -124,6 +124,20 @@ pub trait Journal: Send {
     /// # Errors
     /// As at a start.
     fn reload(&mut self) -> Result<Loaded, StoreError>;
+}
+
+impl<J: Journal + ?Sized> Journal for Box<J> {
+    fn append(&mut self, facts: &[Fact]) -> Result<u64, AppendError> {
+        (**self).append(facts)
+    }
+
+    fn sequence(&self) -> u64 {
+        (**self).sequence()
+    }
+
+    fn reload(&mut self) -> Result<Loaded, StoreError> {
+        (**self).reload()
+    }
 }
 
 /// What writes the tables behind the journal.

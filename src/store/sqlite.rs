@@ -84,7 +84,16 @@ impl SqliteStore {
     ///
     /// # Errors
     /// One line that says what is wrong with which file. Nothing was changed but the schema.
-    pub fn open(options: &SqliteOptions) -> Result<Opened<SqliteJournal>, StoreError> {
+    pub fn open(options: &SqliteOptions) -> Result<Opened, StoreError> {
+        let Opened { loaded, journal, projector, reports, rates, upkeep } = Self::open_as_sqlite(options)?;
+        Ok(Opened { loaded, journal: Box::new(journal), projector, reports, rates, upkeep })
+    }
+
+    /// The same, for one who wants to know that the journal is SQLite's.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_as_sqlite(options: &SqliteOptions) -> Result<Opened<SqliteJournal>, StoreError> {
         let lock = connection::lock(&options.path)?;
         set_up(&options.path)?;
         let shared = Arc::new(Shared::new(options.clone(), lock));

@@ -9,6 +9,7 @@ use ringfence::domain::id::{CallId, NasKey, TariffKey};
 use ringfence::domain::invariant;
 use ringfence::domain::money::Money;
 use ringfence::domain::world::World;
+use ringfence::store::memory::Crash;
 use ringfence::store::query::{AuditFilter, CdrFilter, EntryFilter, Page, RejectionFilter, Thing, Window};
 use ringfence::store::{AppendError, Journal, LOG_LINES_MAX, Reports, StoreError};
 
@@ -622,4 +623,31 @@ fn both_stores_say_the_same() {
     }
     assert_eq!(in_memory.appended, on_disk.appended);
     assert_eq!(dump(flushed(&in_memory)), dump(flushed(&on_disk)));
+}
+
+/// The process dies before or after a commit, at each of them in turn: what was not answered is
+/// there or is not, what was answered is there.
+#[test]
+fn a_process_dies_at_any_commit() {
+    let (_reference_place, mut reference) = opened::<InMemory>();
+    reference.a_day("one");
+    for (n, record) in reference.appended.iter().enumerate() {
+        for crash in [Crash::BeforeCommit, Crash::AfterCommit] {
+            let place = InMemory::new();
+            let mut store = place.open().unwrap();
+            store.rates.write(TARIFF, 1, &rates(12_000_000)).unwrap();
+            for record in &reference.appended[..n] {
+                store.journal.append(record).unwrap();
+            }
+            place.0.crash_at(n as u64 + 1, crash);
+            assert!(matches!(store.journal.append(record), Err(AppendError::Unknown(_))));
+            assert!(matches!(store.journal.append(record), Err(AppendError::Unknown(_))), "the dead stay dead");
+            assert!(place.0.is_crashed());
+            drop(store);
+            let store = place.open().unwrap();
+            let there = if crash == Crash::AfterCommit { n + 1 } else { n };
+            assert_eq!(store.loaded.sequence, there as u64);
+            assert_eq!(store.loaded.world.image(), world_of(&reference.appended[..there]).image());
+        }
+    }
 }

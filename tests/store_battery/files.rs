@@ -8,7 +8,7 @@ use ringfence::domain::call::CallState;
 use ringfence::domain::decision::{Event, Fact};
 use ringfence::domain::money::Money;
 use ringfence::store::query::{CdrFilter, RejectionFilter};
-use ringfence::store::{Journal, SqliteOptions, SqliteStore, StoreError};
+use ringfence::store::{AppendError, Journal, SqliteOptions, SqliteStore, StoreError};
 
 use super::shop::{self, ACME, NAS_SECRET, PASSWORD, Shop};
 use super::{LONG, OnDisk, Place, dump};
@@ -399,6 +399,32 @@ fn tables_that_cannot_be_written_hold_nothing_back_and_go_on_by_themselves() {
     shop.store.projector.flush(LONG).unwrap();
     until("the error to go", || shop.store.projector.health().error.is_none());
     assert!(shop.store.upkeep.verify(&mut |_| {}).unwrap().is_sound());
+}
+
+#[test]
+fn an_append_does_not_wait_long_for_a_stranger() {
+    let place = with_a_day();
+    let mut shop = Shop::new(place.open().unwrap());
+    let stranger = rusqlite::Connection::open(place.journal()).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let payment = shop::top_up("1", Some("once"));
+    let error = shop.try_submit(&payment).unwrap_err();
+    assert!(matches!(error, AppendError::NotWritten(_)), "{error}");
+    stranger.execute_batch("COMMIT").unwrap();
+    assert!(shop.try_submit(&payment).is_ok());
+    let world = shop.world.image();
+    drop(shop);
+    assert_eq!(place.open().unwrap().loaded.world.image(), world);
+}
+
+#[test]
+fn where_a_stranger_wrote_to_the_journal_nothing_is_known() {
+    let place = with_a_day();
+    let mut shop = Shop::new(place.open().unwrap());
+    place.journal_sql("INSERT INTO journal SELECT max(sequence) + 1, 5, x'00' FROM journal");
+    let error = shop.try_submit(&shop::top_up("1", None)).unwrap_err();
+    assert!(matches!(error, AppendError::Unknown(_)), "{error}");
+    assert!(matches!(shop.store.journal.reload(), Err(StoreError::Record { .. })));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ringfence::domain::call::Call;
 use ringfence::domain::id::CallId;
-use ringfence::store::memory::{MemoryDisk, MemoryJournal};
+use ringfence::store::memory::MemoryDisk;
 use ringfence::store::query::{
     AuditFilter, AuditLine, CallLog, CdrFilter, CdrLine, EntryFilter, EntryLine, RejectionFilter, RejectionLine,
 };
@@ -36,21 +36,21 @@ trait Place {
 struct InMemory(MemoryDisk);
 
 impl Place for InMemory {
-    type Journal = MemoryJournal;
+    type Journal = Box<dyn Journal>;
 
     fn new() -> InMemory {
         InMemory(MemoryDisk::new(7))
     }
 
-    fn open(&self) -> Result<Opened<MemoryJournal>, StoreError> {
+    fn open(&self) -> Result<Opened, StoreError> {
         self.0.open(shop::policy())
     }
 
-    fn fill(&self, _: &Opened<MemoryJournal>) {
+    fn fill(&self, _: &Opened) {
         self.0.fail_appends(u64::MAX);
     }
 
-    fn make_room(&self, _: &Opened<MemoryJournal>) {
+    fn make_room(&self, _: &Opened) {
         self.0.fail_appends(0);
     }
 
@@ -106,7 +106,7 @@ impl Place for OnDisk {
     }
 
     fn open(&self) -> Result<Opened<SqliteJournal>, StoreError> {
-        SqliteStore::open(&self.options)
+        SqliteStore::open_as_sqlite(&self.options)
     }
 
     fn fill(&self, store: &Opened<SqliteJournal>) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -12,6 +13,10 @@ use super::super::rows::integer;
 use super::super::{Journal, Loaded};
 use super::{Shared, connection, held, load};
 use crate::domain::decision::Fact;
+
+/// How long a stranger who writes to the file is waited for. Then the append has failed and the
+/// engine, which tries again, can tell of it.
+const STRANGER_WAIT: Duration = Duration::from_secs(1);
 
 /// The journal on SQLite.
 pub struct SqliteJournal {
@@ -25,7 +30,10 @@ impl SqliteJournal {
     pub(super) fn new(shared: Arc<Shared>, sequence: u64) -> Result<SqliteJournal, StoreError> {
         let connection = connection::open_writer(&shared.journal_path)?;
         // The keeper does it, so that no reply waits for it.
-        connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(shared.journal_sql("opening the journal"))?;
+        connection
+            .pragma_update(None, "wal_autocheckpoint", 0)
+            .and_then(|()| connection.busy_timeout(STRANGER_WAIT))
+            .map_err(shared.journal_sql("opening the journal"))?;
         Ok(SqliteJournal { shared, connection, sequence, buffer: Vec::new() })
     }
 

@@ -15,6 +15,8 @@ use super::{Shared, connection, held, snapshot};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(100);
+/// How long it waits after an error: a snapshot that finds no room is large.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// Records that are cut off in one turn.
 const CUT_RECORDS: i64 = 100;
 /// Turns of cutting between two looks at other work.
@@ -63,13 +65,15 @@ impl Keeper {
 
     /// Works until whoever sends the jobs is gone.
     pub fn run(mut self, jobs: &Receiver<Job>) {
+        let mut wait = TICK;
         loop {
-            match jobs.recv_timeout(TICK) {
+            match jobs.recv_timeout(wait) {
                 Ok(job) => self.waiting = Some(job),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let done = self.write_waiting().and_then(|()| self.tick());
+            wait = if done.is_ok() { TICK } else { RETRY_WAIT };
             *held(&self.shared.keeper_error) = done.err().map(|error| error.to_string());
         }
         if !self.shared.is_abandoned() {

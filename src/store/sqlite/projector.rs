@@ -47,13 +47,15 @@ impl SqliteProjector {
         let (rejections, taken) = sync_channel(REJECTIONS_WAITING);
         let (jobs, jobs_taken) = sync_channel(1);
         let failed = |error: std::io::Error| StoreError::file(shared.tables_path(), &error);
-        let mut follower = Follower::new(Arc::clone(&shared), taken, jobs)?;
         let keeper = thread::Builder::new()
             .name("journal-keeper".to_owned())
             .spawn(move || keeper.run(&jobs_taken))
             .map_err(failed)?;
-        let follower =
-            thread::Builder::new().name("projector".to_owned()).spawn(move || follower.run()).map_err(failed)?;
+        let of_thread = Arc::clone(&shared);
+        let follower = thread::Builder::new()
+            .name("projector".to_owned())
+            .spawn(move || follow(&of_thread, taken, jobs))
+            .map_err(failed)?;
         let thread = follower.thread().clone();
         Ok(SqliteProjector { shared, rejections, thread, running: Mutex::new(vec![follower, keeper]) })
     }
@@ -166,8 +168,16 @@ struct Group {
     is_full: bool,
 }
 
-impl Follower {
-    fn new(shared: Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Job>) -> Result<Follower, StoreError> {
+/// What the thread begins with; read by the thread itself, so that a start does not wait for it.
+struct Beginning {
+    journal: Connection,
+    tables: Connection,
+    projection: Projection,
+    facts_since_snapshot: u64,
+}
+
+impl Beginning {
+    fn read(shared: &Shared) -> Result<Beginning, StoreError> {
         let journal = connection::open_reader(&shared.journal_path, &JOURNAL)?;
         let tables = connection::open_writer(shared.tables_path())?;
         let projected = shared.projected.load(Ordering::Acquire);
@@ -185,31 +195,52 @@ impl Follower {
                 replay.record(sequence, &facts)
             })?;
         }
-        Ok(Follower {
-            projection: Projection::new(replay),
-            journal,
-            tables,
-            taken,
-            rejections: Rejections::default(),
-            jobs,
-            facts_since_snapshot,
-            group: None,
-            broken: None,
-            shared,
-        })
+        Ok(Beginning { journal, tables, projection: Projection::new(replay), facts_since_snapshot })
     }
+}
 
+fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Job>) {
+    let Beginning { journal, tables, projection, facts_since_snapshot } = loop {
+        match Beginning::read(shared) {
+            Ok(beginning) => break beginning,
+            Err(error) => tell_of(shared, &error),
+        }
+        if shared.is_abandoned() || shared.closing.load(Ordering::Acquire) {
+            return;
+        }
+        thread::park_timeout(RETRY_WAIT);
+    };
+    let rejections = Rejections::default();
+    Follower {
+        shared: Arc::clone(shared),
+        journal,
+        tables,
+        projection,
+        taken,
+        rejections,
+        jobs,
+        facts_since_snapshot,
+        group: None,
+        broken: None,
+    }
+    .run();
+}
+
+/// An error is told once and shown as long as it lasts.
+fn tell_of(shared: &Shared, error: &StoreError) {
+    let before = held(&shared.projector_error).replace(error.to_string());
+    if before.is_none() {
+        tracing::error!(%error, "the tables cannot be written; trying again");
+    }
+}
+
+impl Follower {
     fn run(&mut self) {
         loop {
             let done = self.step();
-            if let Err(error) = &done {
-                // Told once, shown as long as it lasts.
-                let before = held(&self.shared.projector_error).replace(error.to_string());
-                if before.is_none() {
-                    tracing::error!(%error, "the tables cannot be written; trying again");
-                }
-            } else {
-                *held(&self.shared.projector_error) = None;
+            match &done {
+                Ok(_) => *held(&self.shared.projector_error) = None,
+                Err(error) => tell_of(&self.shared, error),
             }
             if self.shared.is_abandoned() {
                 return;
