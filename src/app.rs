@@ -29,7 +29,7 @@ use crate::service::engine_loop::{Engine, EngineError, EngineParts, EngineStatus
 use crate::service::engine_queue::{EngineHandle, engine_queue};
 use crate::service::health::{Addresses, Health, HealthParts};
 use crate::service::registry::{RegistryReader, registry};
-use crate::store::{Opened, Projector, Rates, Reports, SqliteOptions, SqliteStore, StoreError, Upkeep};
+use crate::store::{Journal, Opened, Projector, Rates, Reports, SqliteOptions, SqliteStore, StoreError, Upkeep};
 use crate::transport::http::api::listen::{self as api_listen, AdminSocket, bind_tcp};
 use crate::transport::http::{api, status};
 use crate::transport::radius_server::{ListenError, RadiusParts, RadiusServer, RadiusSockets};
@@ -161,9 +161,9 @@ impl App {
     ///
     /// # Errors
     /// As [`App::start`].
-    pub fn start_with(
+    pub fn start_with<J: Journal + 'static>(
         config: &Config,
-        open: impl FnOnce() -> Result<Opened, StoreError>,
+        open: impl FnOnce() -> Result<Opened<J>, StoreError>,
         clock: Option<Clock>,
     ) -> Result<App, AppError> {
         let runtime =
@@ -173,11 +173,11 @@ impl App {
         App::build(config, runtime, doors, opened, clock)
     }
 
-    fn build(
+    fn build<J: Journal + 'static>(
         config: &Config,
         runtime: Runtime,
         doors: Doors,
-        opened: Opened,
+        opened: Opened<J>,
         clock: Option<Clock>,
     ) -> Result<App, AppError> {
         let Opened { loaded, journal, projector, reports, rates, upkeep } = opened;
@@ -193,7 +193,7 @@ impl App {
             world: loaded.world,
             book,
             sequence: loaded.sequence,
-            journal,
+            journal: Box::new(journal),
             queue,
             registry: writer,
             recall: Box::new(TheTables(reports.clone())),
