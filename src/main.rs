@@ -1,16 +1,47 @@
 //! The `ringfence` command: takes what was typed apart, and gives it to the daemon or the command line.
 
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::process::ExitCode;
 
+use ringfence::config::Config;
+use ringfence::demo::{self, DemoOptions};
+use ringfence::transport::cli::error::{CliError, Exit};
 use ringfence::transport::cli::{self, Cli, Command};
-use ringfence::{check, config};
+use ringfence::{app, check, config, telemetry};
 
 fn main() -> ExitCode {
     let Cli { remote, command } = Cli::of_process();
     let exit = match command {
-        Command::Serve(_) | Command::Demo => cli::tell(&cli::error::CliError::failed("not there yet")),
+        Command::Serve(file) => serve(file.config.as_deref()),
+        Command::Demo(options) => play(options),
         Command::Check(file) => check::run(file.config.as_deref()),
         Command::Ask(ask) => cli::run(remote, ask, config::environment()),
     };
     ExitCode::from(exit.code())
+}
+
+/// Runs the daemon. A configuration that cannot be meant is bad usage, all else is a failure.
+fn serve(file: Option<&Path>) -> Exit {
+    let config = match Config::load(file, config::environment()) {
+        Ok(config) => config,
+        Err(errors) => {
+            let lines = errors.iter().map(ToString::to_string).collect();
+            return cli::tell(&CliError { exit: Exit::Usage, lines });
+        }
+    };
+    let served = telemetry::start(&config.log).map_err(|error| error.to_string());
+    match served.and_then(|()| app::serve(&config).map_err(|error| error.to_string())) {
+        Ok(()) => Exit::Done,
+        Err(error) => cli::tell(&CliError::failed(error)),
+    }
+}
+
+fn play(cli::Demo { directory, seconds }: cli::Demo) -> Exit {
+    let no_colours = config::environment().into_iter().any(|(name, value)| name == "NO_COLOR" && !value.is_empty());
+    let options = DemoOptions { directory, seconds, has_colours: io::stdout().is_terminal() && !no_colours };
+    match demo::run(&options, io::stdout()) {
+        Ok(()) => Exit::Done,
+        Err(error) => cli::tell(&CliError::failed(error.to_string())),
+    }
 }

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::book::Book;
 use crate::domain::cdr::{BillingResult, Cdr, Entry, EntryKind, RecordType};
 use crate::domain::decision::{Event, RejectReason, Rejected};
-use crate::domain::id::{
-    AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, EntryId, NasKey, PartyKey, TariffKey,
-};
+use crate::domain::id::{AccountKey, CallId, CarrierKey, ConfId, ConnectionKey, NasKey, PartyKey, TariffKey};
 use crate::domain::time::Timestamp;
 
 /// Most lines of a page.

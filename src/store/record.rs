@@ -171,7 +171,8 @@ mod tests {
     fn garbage_is_an_error_and_never_a_panic() {
         let mut random = fastrand::Rng::with_seed(7);
         for _ in 0..20_000 {
-            let mut body: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(random.usize(1..80)).collect();
+            let length = random.usize(1..80);
+            let mut body: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
             body[0] = FORMAT;
             let _: Result<Vec<Fact>, _> = read_facts(1, super::checksum(1, &body), &body);
         }

@@ -192,7 +192,7 @@ impl Cli {
             .into_iter()
             .find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
         match (&cli.command, typed) {
-            (Command::Serve(_) | Command::Demo | Command::Check(_), Some(id)) => {
+            (Command::Serve(_) | Command::Demo(_) | Command::Check(_), Some(id)) => {
                 let message = format!(
                     "--{} is for commands that talk to a running daemon; the daemon's own socket is admin.socket in its \
                      configuration, or {SOCKET_VARIABLE}\n",
