@@ -5,7 +5,7 @@
 //! no new operators, no new packets; what was taken is decided, committed and answered; the tables catch
 //! up. A part that fails by itself stops the daemon: half a daemon must not look like a whole one.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,6 @@ use tokio::task::JoinHandle;
 
 use crate::clock::Clock;
 use crate::config::{self, Config, CreditConfig};
-use crate::dialect::ClassMark;
 use crate::domain::call::Call;
 use crate::domain::command::CallIdentity;
 use crate::domain::decision::{Effect, Fact};
@@ -95,7 +94,11 @@ fn hint(why: &io::Error) -> &'static str {
 /// It could not start, or ended by itself. Either way it has stopped cleanly.
 pub fn serve(config: &Config) -> Result<(), AppError> {
     let app = App::start(config)?;
-    println!("{}", app.ready_line());
+    for warning in app.parts.health.report().warnings {
+        tracing::warn!("{warning}");
+    }
+    // Nobody needs to read it.
+    let _ = writeln!(io::stdout(), "{}", app.ready_line());
     let ended = app.run_until_signal();
     let stopped = app.stop();
     ended.and(stopped)
@@ -230,7 +233,7 @@ impl App {
                 engine: handle,
                 status: engine_status,
                 registry: reader,
-                mark: ClassMark::new(loaded.instance),
+                instance: loaded.instance,
                 metrics,
                 clock,
                 cache: CacheLimits {
@@ -298,7 +301,13 @@ impl App {
                     _ = period.tick() => self.look()?,
                 }
             }
-            tracing::info!("stopping: what was taken is finished");
+            tracing::info!("stopping: what was taken is finished; a second Ctrl-C stops at once");
+            tokio::spawn(async move {
+                interrupt.recv().await;
+                // As after a crash: what was answered is stored, and the next start reads more.
+                tracing::warn!("stopped at once");
+                std::process::exit(1);
+            });
             Ok(())
         })
     }

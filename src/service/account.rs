@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::dialect::{AccountingRequest, ClassMark, LegReport, NotACallPacket, RestartReport};
+use crate::dialect::{AccountingRequest, LegReport, NotACallPacket, RestartReport};
 use crate::domain::book::Book;
 use crate::domain::command::{Accounting, Command};
 use crate::domain::decision::Reply;
@@ -33,11 +33,10 @@ pub fn read(
     packet: &Verified<'_>,
     nas: &Arc<NasEntry>,
     book: &Book,
-    mark: ClassMark,
     now: Timestamp,
 ) -> (Result<Command, NotACallPacket>, PendingAccounting) {
     let pending = PendingAccounting { nas: nas.clone(), reply_to: ReplyTo::from(packet) };
-    let command = nas.dialect.read_accounting(packet, &nas.nas, mark).map(|request| match request {
+    let command = nas.dialect.read_accounting(packet, &nas.nas, nas.mark).map(|request| match request {
         AccountingRequest::Leg(report) => Command::Account(Box::new(of_leg(*report, packet, nas, book))),
         AccountingRequest::Restart(report) => restart(report, nas, now),
     });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::dialect::{Asked, ClassMark};
+use crate::dialect::Asked;
 use crate::domain::book::Book;
 use crate::domain::command::Command;
 use crate::domain::decision::Reply;
@@ -23,8 +23,8 @@ pub struct PendingAccess {
 }
 
 /// Reads an Access-Request: what the engine is to decide, and what its reply will be made from.
-pub fn read(packet: &Verified<'_>, nas: &Arc<NasEntry>, book: &Book, mark: ClassMark) -> (Command, PendingAccess) {
-    let request = nas.dialect.read_access(packet, &nas.nas, mark);
+pub fn read(packet: &Verified<'_>, nas: &Arc<NasEntry>, book: &Book) -> (Command, PendingAccess) {
+    let request = nas.dialect.read_access(packet, &nas.nas, nas.mark);
     let told =
         CallerTold { user_name: request.user_name, caller: request.caller.as_deref(), address: request.caller_address };
     let account = find_account(book, &nas.nas, told);
@@ -52,8 +52,8 @@ impl PendingAccess {
     ///
     /// # Errors
     /// The reply cannot be written: the Proxy-State of the request fills the packet.
-    pub fn write(&self, reply: &Reply, mark: ClassMark) -> Result<Option<(Code, Vec<u8>)>, EncodeError> {
-        let NasEntry { nas, dialect, secret, .. } = &*self.nas;
+    pub fn write(&self, reply: &Reply) -> Result<Option<(Code, Vec<u8>)>, EncodeError> {
+        let NasEntry { nas, dialect, secret, mark, .. } = &*self.nas;
         let code = match reply {
             Reply::Accept(_) => Code::ACCESS_ACCEPT,
             Reply::Reject(_) => Code::ACCESS_REJECT,
@@ -61,7 +61,7 @@ impl PendingAccess {
         };
         let mut builder = ReplyBuilder::new(code, &self.reply_to);
         match reply {
-            Reply::Accept(accept) => dialect.write_accept(accept, nas, &self.asked, mark, &mut builder),
+            Reply::Accept(accept) => dialect.write_accept(accept, nas, &self.asked, *mark, &mut builder),
             Reply::Reject(rejected) => dialect.write_reject(rejected, nas, &self.asked, &mut builder),
             _ => {}
         }

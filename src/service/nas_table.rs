@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use crate::dialect::{Dialect, dialect_for};
+use crate::dialect::{ClassMark, Dialect, dialect_for};
 use crate::domain::book::Book;
 use crate::domain::nas::Nas;
 use crate::metrics::{Metrics, NasCounters};
@@ -26,6 +26,8 @@ pub struct NasEntry {
     pub rule: MessageAuthenticatorRule,
     /// How it means its attributes.
     pub dialect: &'static dyn Dialect,
+    /// How our own Class is written and known again.
+    pub mark: ClassMark,
     /// What it sent and was sent.
     pub counters: Arc<NasCounters>,
 }
@@ -47,10 +49,11 @@ pub struct NasTable {
 }
 
 impl NasTable {
-    /// The NASes of a book.
-    pub fn new(book: Arc<Book>, metrics: &Metrics) -> NasTable {
+    /// The NASes of a book; `instance` is the random number of the database, for our Class.
+    pub fn new(book: Arc<Book>, metrics: &Metrics, instance: u32) -> NasTable {
+        let mark = ClassMark::new(instance);
         let by_network: HashMap<IpNet, Arc<NasEntry>> =
-            book.nases().map(|nas| (canonical_network(nas.address), Arc::new(entry(nas, metrics)))).collect();
+            book.nases().map(|nas| (canonical_network(nas.address), Arc::new(entry(nas, metrics, mark)))).collect();
         metrics.retain_nases(|id| book.nas_by_id(id).is_some());
         let lengths = |is_v4: bool| {
             let networks = by_network.keys().filter(|network| matches!(network, IpNet::V4(_)) == is_v4);
@@ -92,7 +95,7 @@ fn canonical_network(network: IpNet) -> IpNet {
     network
 }
 
-fn entry(nas: &Arc<Nas>, metrics: &Metrics) -> NasEntry {
+fn entry(nas: &Arc<Nas>, metrics: &Metrics, mark: ClassMark) -> NasEntry {
     let rule = if nas.require_message_authenticator {
         MessageAuthenticatorRule::Required
     } else {
@@ -102,6 +105,7 @@ fn entry(nas: &Arc<Nas>, metrics: &Metrics) -> NasEntry {
         secret: Secret::from(nas.secret.expose()),
         rule,
         dialect: dialect_for(nas.dialect),
+        mark,
         counters: metrics.nas(&nas.id),
         nas: nas.clone(),
     }
@@ -139,7 +143,7 @@ mod tests {
             };
             book.apply(&BookChange::PutNas(nas)).unwrap();
         }
-        NasTable::new(Arc::new(book), &Metrics::new())
+        NasTable::new(Arc::new(book), &Metrics::new(), 1)
     }
 
     fn found(table: &NasTable, source: &str) -> Option<String> {

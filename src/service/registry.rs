@@ -266,3 +266,114 @@ impl Ord for ById {
         self.0.id.cmp(&other.0.id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::call::Flags;
+    use crate::domain::id::AccountKey;
+    use crate::domain::nas::{Guard, Interims, MissingStop, NasAbilities, SessionTimeoutFrom};
+    use crate::domain::policy::Policy;
+    use crate::domain::time::Timestamp;
+
+    fn call(id: u64) -> Call {
+        Call {
+            id: CallId(id),
+            nas: NasKey(1),
+            abilities: NasAbilities {
+                guard: Guard::Full,
+                grant_seconds_max: 60,
+                stop_only: false,
+                interims: Interims::Auto,
+                missing_stop: MissingStop::LastSeen,
+                session_timeout_from: SessionTimeoutFrom::Now,
+                has_disconnect_address: false,
+            },
+            key: None,
+            conf_id: None,
+            session_id: Box::default(),
+            identification: Box::default(),
+            user_name: Box::default(),
+            account: Some(AccountKey(3)),
+            caller: "".into(),
+            called: "".into(),
+            payers: Vec::new(),
+            carrier: None,
+            connection: None,
+            state: CallState::Trying,
+            authorized: true,
+            opened_at: Timestamp::from_seconds(100),
+            connected_at: None,
+            holds_slots: true,
+            reservation: None,
+            reservations_made: 0,
+            told_seconds: None,
+            legs: Vec::new(),
+            seen_up_at: None,
+            heard_at: Timestamp::from_seconds(100),
+            interims_seen: false,
+            interim_at: None,
+            disconnect: None,
+            flags: Flags::none(),
+            ending: None,
+        }
+    }
+
+    struct Published {
+        world: World,
+        writer: RegistryWriter,
+        reader: RegistryReader,
+    }
+
+    impl Published {
+        fn new() -> Published {
+            let world = World::new(Policy::default());
+            let (writer, reader) = registry(&world, Arc::default());
+            Published { world, writer, reader }
+        }
+
+        fn publish(&mut self, event: Event) {
+            let mut touched = Touched::default();
+            touched.note(&event);
+            self.world.apply(Timestamp::from_seconds(100), &event);
+            self.writer.publish(&self.world, &touched);
+        }
+    }
+
+    fn state(call: u64, state: CallState) -> Event {
+        Event::StateChanged { call: CallId(call), state }
+    }
+
+    fn numbers(calls: &[Arc<Call>]) -> Vec<u64> {
+        calls.iter().map(|call| call.id.0).collect()
+    }
+
+    #[test]
+    fn calls_are_counted_by_state_as_they_go_on() {
+        let mut published = Published::new();
+        published.publish(Event::CallOpened(Box::new(call(1))));
+        published.publish(Event::CallOpened(Box::new(call(2))));
+        published.publish(state(2, CallState::Early));
+        let counts = |reader: &RegistryReader| (reader.calls_in(CallState::Trying), reader.calls_in(CallState::Early));
+        assert_eq!(counts(&published.reader), (1, 1));
+        assert_eq!(published.reader.calls_of_nas(NasKey(1)), 2);
+        published.writer.show_all(&published.world);
+        assert_eq!(counts(&published.reader), (1, 1), "showing all again counts nothing twice");
+        published.publish(Event::Forgotten { calls: vec![CallId(2)] });
+        assert_eq!(counts(&published.reader), (1, 0));
+        assert_eq!(published.reader.call(CallId(2)), None);
+    }
+
+    #[test]
+    fn pages_go_from_the_newest_to_the_oldest() {
+        let mut published = Published::new();
+        for id in 1..=10 {
+            published.publish(Event::CallOpened(Box::new(call(id))));
+        }
+        let odd = |call: &Call| call.id.0 % 2 == 1;
+        let first = published.reader.newest_calls(None, 3, odd);
+        assert_eq!(numbers(&first), [9, 7, 5]);
+        assert_eq!(numbers(&published.reader.newest_calls(Some(CallId(5)), 3, odd)), [3, 1]);
+        assert_eq!(numbers(&published.reader.calls(odd)), [1, 3, 5, 7, 9]);
+    }
+}

@@ -15,7 +15,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::clock::Clock;
-use crate::dialect::ClassMark;
 use crate::domain::decision::Reply;
 use crate::domain::time::Timestamp;
 use crate::metrics::{CodeLabel, DROP_CAUSES, DropCause, Label as _, Metrics, PacketCounters, Port};
@@ -45,8 +44,8 @@ pub struct RadiusParts {
     pub status: Arc<EngineStatus>,
     /// Who may ask.
     pub registry: RegistryReader,
-    /// The mark of our Class.
-    pub mark: ClassMark,
+    /// The random number of the database, for our Class.
+    pub instance: u32,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -246,13 +245,13 @@ impl Receiver {
     fn run(self, stop: &AtomicBool) {
         // One byte more than a packet may have shows that there was more.
         let mut buffer = [0; PACKET_BYTES_MAX + 1];
-        let mut table = NasTable::new(self.parts.registry.book(), &self.parts.metrics);
+        let mut table = NasTable::new(self.parts.registry.book(), &self.parts.metrics, self.parts.instance);
         while !stop.load(Ordering::Acquire) {
             match self.listener.socket.recv_from(&mut buffer) {
                 Ok((length, source)) => {
                     let book = self.parts.registry.book();
                     if !Arc::ptr_eq(table.book(), &book) {
-                        table = NasTable::new(book, &self.parts.metrics);
+                        table = NasTable::new(book, &self.parts.metrics, self.parts.instance);
                     }
                     let datagram = buffer.get(..length).unwrap_or_default();
                     self.listener.contained(self.parts.clock.now(), || self.receive(&table, source, datagram));
@@ -339,11 +338,11 @@ impl Receiver {
                 if nas.rule == MessageAuthenticatorRule::IfPresent && !packet.message_authenticator_present() {
                     nas.counters.without_message_authenticator.increment();
                 }
-                let (command, pending) = authorize::read(packet, nas, table.book(), self.parts.mark);
+                let (command, pending) = authorize::read(packet, nas, table.book());
                 self.submit(command, Pending::Access(pending), source, key, now);
             }
             Code::ACCOUNTING_REQUEST => {
-                let (command, pending) = account::read(packet, nas, table.book(), self.parts.mark, now);
+                let (command, pending) = account::read(packet, nas, table.book(), now);
                 match command {
                     Ok(command) => self.submit(command, Pending::Accounting(pending), source, key, now),
                     Err(why) => self.answer_at_once(&pending, &why, source, key, now),
@@ -453,9 +452,9 @@ impl Pending {
         }
     }
 
-    fn write(&self, reply: &Reply, mark: ClassMark) -> Result<Option<(Code, Vec<u8>)>, EncodeError> {
+    fn write(&self, reply: &Reply) -> Result<Option<(Code, Vec<u8>)>, EncodeError> {
         match self {
-            Pending::Access(pending) => pending.write(reply, mark),
+            Pending::Access(pending) => pending.write(reply),
             Pending::Accounting(pending) => pending.write(reply),
         }
     }
@@ -468,7 +467,7 @@ impl Taken {
             parts.metrics.rejections.increment(rejected.reason as usize);
         }
         let nas = self.pending.nas();
-        match self.pending.write(reply, parts.mark) {
+        match self.pending.write(reply) {
             Ok(Some((code, bytes))) => {
                 let bytes: Arc<[u8]> = bytes.into();
                 // Kept first: the same request may come again before we are back here.
