@@ -708,7 +708,7 @@ async fn a_call_leaves_its_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rejection_is_told_with_its_numbers() {
     let daemon = Daemon::with_setup().await;
-    for session in ["one", "two"] {
+    for session in ["one", "second"] {
         daemon.authorize(session, "4930123").await;
     }
     assert!(matches!(daemon.authorize("three", "4930123").await, Reply::Reject(_)));

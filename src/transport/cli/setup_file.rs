@@ -471,6 +471,11 @@ impl Reader<'_> {
         let text = |member: &str| members.get(member).and_then(Value::as_str).map(str::to_owned);
         let is_kept = members.get(&kept_member).and_then(Value::as_bool).unwrap_or(false);
         let (value, variable, file) = (text(name), text(&variable_member), text(&file_member));
+        // An export with secrets writes a value beside where it was taken from: that needs no reading.
+        let is_exported = value.is_some() && (variable.is_some() != file.is_some()) && !is_kept;
+        if is_exported {
+            return;
+        }
         let ways = [value.is_some(), variable.is_some(), file.is_some(), is_kept];
         if ways.iter().filter(|way| **way).count() > 1 {
             let message =
