@@ -75,8 +75,11 @@ pub enum DemoError {
 /// It could not start, or the daemon ended by itself.
 pub fn run(options: &DemoOptions, out: impl Write) -> Result<(), DemoError> {
     let directory = Directory::new(options.directory.as_deref())?;
-    let config = config(&directory.path);
-    let app = App::start(&config)?;
+    let app = App::start(&config(&directory.path)).or_else(|error| match error {
+        // Someone took a port since it was looked at.
+        AppError::Radius(_) | AppError::Tcp { .. } => App::start(&on_any_port(config(&directory.path))),
+        other => Err(other),
+    })?;
     let played = play(options, &directory, &app, out);
     let stopped = app.stop();
     played?;
@@ -161,6 +164,14 @@ fn config(directory: &Path) -> Config {
     config.status.listen = Some(or_any(9180, TcpListener::bind(local(9180)).is_ok()));
     config.storage.path = directory.join("ringfence.db");
     config.admin.socket = directory.join("ringfence.sock");
+    config
+}
+
+fn on_any_port(mut config: Config) -> Config {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    config.radius.auth = vec![any];
+    config.radius.acct = vec![any];
+    config.status.listen = Some(any);
     config
 }
 
