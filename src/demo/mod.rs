@@ -77,7 +77,7 @@ pub fn run(options: &DemoOptions, out: impl Write) -> Result<(), DemoError> {
     let directory = Directory::new(options.directory.as_deref())?;
     let app = App::start(&config(&directory.path)).or_else(|error| match error {
         // Someone took a port since it was looked at.
-        AppError::Radius(_) | AppError::Tcp { .. } => App::start(&on_any_port(config(&directory.path))),
+        AppError::Radius { .. } | AppError::Status { .. } => App::start(&on_any_port(config(&directory.path))),
         other => Err(other),
     })?;
     let played = play(options, &directory, &app, out);

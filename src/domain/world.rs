@@ -156,6 +156,11 @@ impl World {
         self.calls.values()
     }
 
+    /// How many calls are up or remembered.
+    pub fn calls_known(&self) -> usize {
+        self.calls.len()
+    }
+
     /// The money of all parties.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger

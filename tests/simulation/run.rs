@@ -774,21 +774,18 @@ impl Simulation {
         if self.calls[call].ended_at.is_some() {
             return;
         }
-        match reply {
-            Reply::Accept(accept) => {
-                let is_first = self.calls[call].timeout.is_none();
-                let played = &mut self.calls[call];
-                played.class = accept.call.or(played.class);
-                played.timeout = accept.session_timeout.map(u64::from);
-                if is_first {
-                    self.ring(call);
-                } else if let Some(timeout) = played.timeout {
-                    played.cut_at = Some(self.now.plus_seconds(timeout));
-                    self.plan_end(call);
-                }
+        // An interim or Start that is answered, a prolongation that is refused: the call goes on.
+        if let Reply::Accept(accept) = reply {
+            let is_first = self.calls[call].timeout.is_none();
+            let played = &mut self.calls[call];
+            played.class = accept.call.or(played.class);
+            played.timeout = accept.session_timeout.map(u64::from);
+            if is_first {
+                self.ring(call);
+            } else if let Some(timeout) = played.timeout {
+                played.cut_at = Some(self.now.plus_seconds(timeout));
+                self.plan_end(call);
             }
-            // An interim or Start that is answered, a prolongation that is refused: the call goes on.
-            _ => {}
         }
     }
 

@@ -17,6 +17,8 @@ use super::{Shared, held, journal, snapshot, write};
 use crate::domain::decision::Fact;
 use crate::domain::time::Timestamp;
 
+/// The fewest facts between two snapshots.
+const SMALL_WORLD_FACTS: u64 = 5_000;
 /// Records of one group.
 const GROUP_RECORDS: u64 = 1_000;
 /// Records that are read at a time.
@@ -348,12 +350,19 @@ impl Follower {
 
     /// Asks the keeper for a snapshot when it is time; when the keeper is at work, another time.
     fn ask_for_snapshot(&mut self) {
-        if self.facts_since_snapshot < self.shared.options.snapshot_facts {
+        if self.facts_since_snapshot < self.facts_between_snapshots() {
             return;
         }
         if self.jobs.try_send(self.snapshot()).is_ok() {
             self.facts_since_snapshot = 0;
         }
+    }
+
+    /// A small world is written often, because that costs little and a process that is killed again
+    /// and again must not read ever more; a large one after as many facts as it has calls, or more.
+    fn facts_between_snapshots(&self) -> u64 {
+        let calls = u64::try_from(self.projection.replay().world.calls_known()).unwrap_or(u64::MAX);
+        self.shared.options.snapshot_facts.min(calls.saturating_mul(2).max(SMALL_WORLD_FACTS))
     }
 
     fn last_snapshot(&mut self) {
