@@ -25,7 +25,8 @@ impl Server {
     /// # Errors
     /// Nobody answers, or not with HTTP.
     pub fn try_request(&self, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
-        let timeout = Some(Duration::from_secs(30));
+        // A verification of a database that was written under load takes its time without optimization.
+        let timeout = Some(Duration::from_secs(180));
         match self {
             Server::Socket(path_of_socket) => {
                 let stream = UnixStream::connect(path_of_socket)?;
