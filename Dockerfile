@@ -9,6 +9,7 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /build
 # First what other people wrote, so that it is built again only when Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
+COPY benches benches
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && : > src/lib.rs \
@@ -38,6 +39,6 @@ EXPOSE 1812/udp 1813/udp
 # The daemon finishes what it took when it is told to stop.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
-    CMD ["ringfence", "status"]
+    CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9180 && printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' >&3 && grep -q '200 OK' <&3"]
 ENTRYPOINT ["ringfence"]
 CMD ["serve", "--config", "/etc/ringfence/ringfence.toml"]

@@ -100,8 +100,9 @@ pub fn serve(config: &Config) -> Result<(), AppError> {
     // Nobody needs to read it.
     let _ = writeln!(io::stdout(), "{}", app.ready_line());
     let ended = app.run_until_signal();
+    // What a part says of its own end tells more than that it ended.
     let stopped = app.stop();
-    ended.and(stopped)
+    stopped.and(ended)
 }
 
 /// A running daemon.
@@ -227,6 +228,7 @@ impl App {
             rates,
             upkeep,
         };
+        let watched = engine_status.clone();
         let radius = RadiusServer::start(
             doors.radius,
             &RadiusParts {
@@ -243,7 +245,7 @@ impl App {
             },
         )?;
         let (stop, stopping) = watch::channel(false);
-        let router = api::router(admin(&parts));
+        let router = api::router(admin(&parts).watching(watched));
         let servers = {
             let _runtime = runtime.enter();
             let mut servers = vec![serving("the command line", doors.socket.serve(router.clone(), ended(&stopping)))];

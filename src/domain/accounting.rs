@@ -27,7 +27,9 @@ pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Account
     let at = event_time(told, now);
     let packet = Told { at, now, told };
     let found = world.find_call(told.nas, &told.identity, Some(packet.at)).or_else(|| nameless(world, book, told));
-    let known = found.cloned().or_else(|| told.recalled.as_deref().cloned());
+    // What the tables have of a call that is here is older than what is here.
+    let recalled = || told.recalled.as_deref().map(|call| world.call(call.id).unwrap_or(call).clone());
+    let known = found.cloned().or_else(recalled);
     let mut draft = match known.filter(|call| !packet.begins_another_call_than(call)) {
         Some(call) => {
             let mut draft = Draft::new(world, book, now, call);

@@ -279,7 +279,9 @@ impl EngineLoop {
 
     fn decide(&mut self, now: Timestamp, submission: Submission, outcome: &mut Outcome) {
         let Submission { mut command, on_reply } = submission;
-        self.prefetch(now, &mut command);
+        if !self.prefetch(now, &mut command) {
+            return;
+        }
         let Some(decision) = self.decided(now, &command) else {
             // Dropping `on_reply` lets the one who asked know; a NAS will ask again.
             return;
@@ -334,20 +336,24 @@ impl EngineLoop {
         decision
     }
 
-    /// Brings in a call that had left World, if the tables know it.
-    fn prefetch(&self, now: Timestamp, command: &mut Command) {
-        let Command::Account(accounting) = command else { return };
+    /// Brings in a call that had left World, if the tables know it. False where they cannot be asked:
+    /// a late packet could be taken for a new call then, and charged again, so it stays without an
+    /// answer and comes again.
+    fn prefetch(&self, now: Timestamp, command: &mut Command) -> bool {
+        let Command::Account(accounting) = command else { return true };
         if self.parts.world.remembers(accounting.nas, &accounting.identity) {
-            return;
+            return true;
         }
         match self.parts.recall.recall(accounting.nas, &accounting.identity) {
-            Ok(found) => accounting.recalled = found,
-            // Without the tables a late packet could be taken for a new call: it is told of, and the
-            // laws hold all the same.
+            Ok(found) => {
+                accounting.recalled = found;
+                true
+            }
             Err(error) => {
                 if let Some(times) = self.pace.recall.count(now) {
-                    tracing::error!(times, %error, "calls of the past cannot be looked up");
+                    tracing::error!(times, %error, "calls of the past cannot be looked up; packets about them wait");
                 }
+                false
             }
         }
     }
@@ -463,7 +469,9 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::domain::call::LegOrigin;
     use crate::domain::command::ChangeBook;
+    use crate::domain::command::{Accounting, AccountingKind};
     use crate::domain::policy::Policy;
     use crate::service::engine_queue::{AskError, EngineHandle, engine_queue};
     use crate::service::registry::{RegistryReader, registry};
@@ -532,6 +540,14 @@ mod tests {
         }
     }
 
+    struct Unreadable;
+
+    impl Recall for Unreadable {
+        fn recall(&self, _: NasKey, _: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
+            Err(planned())
+        }
+    }
+
     impl Followers for Nothing {
         fn rejected(&mut self, _: Vec<Fact>) {}
         fn carry_out(&mut self, _: Vec<Effect>) {}
@@ -546,6 +562,10 @@ mod tests {
     }
 
     fn start() -> Running {
+        start_beside(Nothing)
+    }
+
+    fn start_beside(tables: impl Recall + 'static) -> Running {
         let (metrics, status, journal) =
             (Arc::new(Metrics::new()), Arc::new(EngineStatus::default()), FakeJournal::default());
         let (handle, queue) = engine_queue(100, metrics.clone());
@@ -558,7 +578,7 @@ mod tests {
             journal: Box::new(journal.clone()),
             queue,
             registry: writer,
-            recall: Box::new(Nothing),
+            recall: Box::new(tables),
             followers: Box::new(Nothing),
             clock: Clock::start(Timestamp::from_seconds(0)),
             metrics,
@@ -653,6 +673,38 @@ mod tests {
         assert!(matches!(running.engine.join(), Err(EngineError::Reload(_))));
         assert!(!running.status.is_alive());
         assert_eq!(running.handle.ask_blocking(restart(1)), Err(AskError::Stopped));
+    }
+
+    #[test]
+    fn a_packet_about_a_call_that_cannot_be_looked_up_stays_without_an_answer() {
+        let stop = Accounting {
+            nas: NasKey(1),
+            kind: AccountingKind::Stop,
+            identity: CallIdentity { session_id: (*b"s1").into(), ..CallIdentity::default() },
+            origin: LegOrigin::Answer,
+            remote_address: None,
+            connection: None,
+            user_name: None,
+            account: None,
+            caller: None,
+            called: None,
+            event_at: None,
+            delay_seconds: None,
+            setup_at: None,
+            connected_at: None,
+            disconnected_at: None,
+            session_seconds: Some(61),
+            cause: None,
+            rings: false,
+            may_be_periodic: false,
+            recalled: None,
+            packet: None,
+        };
+        let stop = || Command::Account(Box::new(stop.clone()));
+        let running = start_beside(Unreadable);
+        assert!(submit(&running, stop()).recv().is_err(), "it may be a call that was charged");
+        assert!(running.journal.script().written.is_empty());
+        assert_eq!(submit(&start(), stop()).recv(), Ok(Reply::Recorded));
     }
 
     #[test]

@@ -381,6 +381,9 @@ impl Receiver {
         key: RequestKey,
         now: Timestamp,
     ) {
+        if !self.parts.status.is_serving() {
+            return;
+        }
         let (listener, nas) = (&*self.listener, pending.nas());
         listener.metrics.accounting_without_call.increment();
         if let Some(times) = listener.paces.not_a_call.count(now) {
