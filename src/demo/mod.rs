@@ -2,7 +2,7 @@
 //! calls over real RADIUS, so that a newcomer sees what it does.
 //!
 //! Everything it shows goes the way of the real thing: the daemon is [`App`], the gateways send
-//! datagrams ([`gateways`]), the sample is a setup file that is applied through the API ([`operator`]).
+//! datagrams (`gateways`), the sample is a setup file that is applied through the API (`operator`).
 
 mod gateways;
 mod operator;

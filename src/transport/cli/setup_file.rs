@@ -1,7 +1,7 @@
 //! Reads the setup file of `apply`: every value with its line, so that a fault found here or by the
 //! daemon is named where it stands.
 //!
-//! What a file may say is the table of [`SETUP`]; what it means is the daemon's business. Files and
+//! What a file may say is the table `SETUP`; what it means is the daemon's business. Files and
 //! secrets that it names are read here, beside the file, and sent along.
 
 use std::collections::BTreeMap;
@@ -686,9 +686,11 @@ mod tests {
 
     #[test]
     fn one_secret_is_given_in_one_way() {
-        let faults = faults("[[nas]]\nsecret = \"a\"\nsecret_env = \"GW1\"\n");
-        assert_eq!(faults.len(), 1);
-        assert!(faults[0].starts_with("s.toml:1: nas: has more than one of secret, "), "{faults:?}");
+        let twice = faults("[[nas]]\nsecret_file = \"a\"\nsecret_env = \"GW1\"\n");
+        assert_eq!(twice.len(), 1);
+        assert!(twice[0].starts_with("s.toml:1: nas: has more than one of secret, "), "{twice:?}");
+        let as_exported = faults("[[nas]]\nsecret = \"a\"\nsecret_env = \"GW1\"\n");
+        assert!(as_exported.is_empty(), "a value beside where it was taken from: {as_exported:?}");
     }
 
     #[test]
