@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -172,6 +173,7 @@ impl App {
     ) -> Result<App, AppError> {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("http").enable_all().build()?;
+        runtime.block_on(async { outlive_full_files() })?;
         let doors = runtime.block_on(take_doors(config))?;
         let opened = open()?;
         App::build(config, runtime, doors, opened, clock)
@@ -200,7 +202,7 @@ impl App {
             journal: Box::new(journal),
             queue,
             registry: writer,
-            recall: Box::new(TheTables(reports.clone())),
+            recall: Box::new(TheTables(reports.clone(), projector.clone())),
             followers: Box::new(Behind {
                 projector: projector.clone(),
                 alarms: Alarms::new(metrics.clone(), clock.clone()),
@@ -291,18 +293,17 @@ impl App {
     /// # Errors
     /// A part ended by itself; [`App::stop`] says why the engine did.
     pub fn run_until_signal(&self) -> Result<(), AppError> {
-        use tokio::signal::unix::{SignalKind, signal};
         self.runtime.block_on(async {
             let mut interrupt = signal(SignalKind::interrupt())?;
             let mut terminate = signal(SignalKind::terminate())?;
             let mut period = tokio::time::interval(WATCH_PERIOD);
-            loop {
+            let ended = loop {
                 tokio::select! {
-                    _ = interrupt.recv() => break,
-                    _ = terminate.recv() => break,
-                    _ = period.tick() => self.look()?,
+                    _ = interrupt.recv() => break Ok(()),
+                    _ = terminate.recv() => break Ok(()),
+                    _ = period.tick() => if let Err(error) = self.look() { break Err(error) },
                 }
-            }
+            };
             tracing::info!("stopping: what was taken is finished; a second Ctrl-C stops at once");
             tokio::spawn(async move {
                 interrupt.recv().await;
@@ -310,7 +311,7 @@ impl App {
                 tracing::warn!("stopped at once");
                 std::process::exit(1);
             });
-            Ok(())
+            ended
         })
     }
 
@@ -326,6 +327,9 @@ impl App {
         if self.radius.has_failed() {
             return Err(AppError::Part("a RADIUS thread"));
         }
+        if self.parts.projector.has_failed() {
+            return Err(AppError::Part("a thread of the store"));
+        }
         Ok(())
     }
 
@@ -337,10 +341,13 @@ impl App {
         let App { runtime, stop, servers, mut radius, engine, parts, .. } = self;
         let _ = stop.send(true);
         runtime.block_on(async {
-            for server in servers {
-                // Who holds a connection open for longer loses it.
-                let _ = tokio::time::timeout(HTTP_PATIENCE, server).await;
-            }
+            // Who holds a connection open for longer loses it.
+            let all = async {
+                for server in servers {
+                    let _ = server.await;
+                }
+            };
+            let _ = tokio::time::timeout(HTTP_PATIENCE, all).await;
         });
         radius.stop_receiving();
         parts.engine.close();
@@ -353,6 +360,12 @@ impl App {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Has a file that may not grow any further (RLIMIT_FSIZE) be an error of the write, which is told of
+/// and tried again; by default the signal for it ends the process.
+fn outlive_full_files() -> io::Result<()> {
+    signal(SignalKind::from_raw(nix::libc::SIGXFSZ)).map(drop)
 }
 
 /// Takes all ports, or none.
@@ -436,11 +449,15 @@ pub fn policy(credit: &CreditConfig) -> Policy {
 }
 
 /// Calls of the past, from the tables.
-struct TheTables(Arc<dyn Reports>);
+struct TheTables(Arc<dyn Reports>, Arc<dyn Projector>);
 
 impl Recall for TheTables {
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
         self.0.recall(nas, identity)
+    }
+
+    fn projected(&self) -> u64 {
+        self.1.projected()
     }
 }
 

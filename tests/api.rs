@@ -47,11 +47,15 @@ struct Daemon {
     _directory: tempfile::TempDir,
 }
 
-struct Tables(Arc<dyn Reports>);
+struct Tables(Arc<dyn Reports>, Arc<dyn Projector>);
 
 impl Recall for Tables {
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
         self.0.recall(nas, identity)
+    }
+
+    fn projected(&self) -> u64 {
+        self.1.projected()
     }
 }
 
@@ -83,7 +87,7 @@ impl Daemon {
             journal: opened.journal,
             queue,
             registry: writer,
-            recall: Box::new(Tables(opened.reports.clone())),
+            recall: Box::new(Tables(opened.reports.clone(), opened.projector.clone())),
             followers: Box::new(Behind(opened.projector.clone())),
             clock: clock.clone(),
             metrics,

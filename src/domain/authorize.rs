@@ -410,8 +410,9 @@ pub(super) fn quote(world: &World, book: &Book, now: Timestamp, asked: &Quote) -
         packet: None,
     };
     let affordable = planned.as_ref().map_or(0, |plan| plan.affordable);
+    let told = planned.as_ref().map_or(0, |plan| told_seconds(&call, plan, world.policy().lead_seconds));
     let rejected = planned.err().map(|refused| rejected(book, &request, refused));
-    let quoted = Quoted { called: call.called, rejected, affordable, payers };
+    let quoted = Quoted { called: call.called, rejected, affordable, told, payers };
     let reply = Reply::Done(Done::Quoted(Box::new(quoted)));
     Decision { reply, events: Vec::new(), effects: Vec::new() }
 }

@@ -360,11 +360,16 @@ impl Book {
                 return Err(BookError::Chain(id));
             }
         }
-        if party.kind == PartyKind::Customer && self.parties.values().any(|other| other.parent == Some(party.key)) {
-            return Err(BookError::ParentIsCustomer(id));
-        }
-        if party.kind == PartyKind::Reseller && self.accounts.values().any(|account| account.customer == party.key) {
-            return Err(BookError::AccountOfReseller(id));
+        // Only what was of the other kind may have something below it that does not fit.
+        let becomes = before.map(|before| before.kind).filter(|kind| *kind != party.kind).map(|_| party.kind);
+        match becomes {
+            Some(PartyKind::Customer) if self.parties.values().any(|other| other.parent == Some(party.key)) => {
+                return Err(BookError::ParentIsCustomer(id));
+            }
+            Some(PartyKind::Reseller) if self.accounts.values().any(|account| account.customer == party.key) => {
+                return Err(BookError::AccountOfReseller(id));
+            }
+            _ => {}
         }
         if let Some(before) = before {
             self.party_ids.remove(&before.id);

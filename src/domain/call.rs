@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::CallIdentity;
 use super::id::{AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, NasKey, PartyKey};
 use super::limit::Entity;
 use super::money::Money;
@@ -379,7 +380,7 @@ impl Flags {
     pub const TIME_DOUBTED: Flags = Flags(1 << 4);
     /// Told of without authorization.
     pub const NOT_AUTHORIZED: Flags = Flags(1 << 5);
-    /// Nobody can be charged for it.
+    /// Nobody can be charged for it, or not everybody that should be: a rate is missing.
     pub const NOT_CHARGEABLE: Flags = Flags(1 << 6);
     /// It turned out to be up after it was closed.
     pub const REVIVED: Flags = Flags(1 << 7);
@@ -459,6 +460,21 @@ impl Call {
     /// `None`: without limit.
     pub fn seconds_covered(&self) -> Option<u64> {
         self.payers.iter().fold(None, |least, payer| shorter(least, payer.affordable_seconds(payer.covered())))
+    }
+
+    /// Whether what its NAS names it with is its Acct-Session-Id.
+    pub fn is_named_by_session(&self) -> bool {
+        self.key.as_ref().is_some_and(|key| key.0 == self.session_id)
+    }
+
+    /// Whether a packet with its Acct-Session-Id may mean it. Gateways begin their session ids anew
+    /// when they start anew, so another name of the same kind makes it another call.
+    pub fn agrees_with(&self, identity: &CallIdentity) -> bool {
+        match (self.conf_id, identity.conf_id, &self.key, &identity.key) {
+            (Some(known), Some(told), ..) => known == told,
+            (None, None, Some(known), Some(told)) => known == told || told.0 == identity.session_id,
+            _ => true,
+        }
     }
 
     /// Whom and what it takes a slot of.

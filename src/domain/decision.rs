@@ -230,6 +230,8 @@ pub struct Quoted {
     pub rejected: Option<Rejected>,
     /// The longest that the call could be, seconds; 0 where it would be refused.
     pub affordable: u64,
+    /// What the NAS would be told, seconds; 0 where it would be refused.
+    pub told: u64,
     /// What each payer would pay and have reserved at first, the customer first.
     pub payers: Vec<QuotedPayer>,
 }
@@ -356,6 +358,13 @@ pub enum Event {
         /// Which operator asked, if one did.
         by: Option<Box<str>>,
     },
+    /// An operator took a call out of the registry; what was evident of it is charged.
+    RemovalAsked {
+        /// The call.
+        call: CallId,
+        /// Who asked.
+        by: Box<str>,
+    },
     /// A call ended: its reservation was resolved, its price charged, its slots given back.
     Settled(Box<Settled>),
     /// What a call was charged was corrected by a late Stop.
@@ -423,6 +432,7 @@ impl Event {
             | Event::Repriced { call, .. }
             | Event::Flagged { call, .. }
             | Event::DisconnectAsked { call, .. }
+            | Event::RemovalAsked { call, .. }
             | Event::Revived { call }
             | Event::PacketSeen { call, .. } => Some(*call),
             Event::Identified(identified) => Some(identified.call),

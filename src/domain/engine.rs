@@ -30,7 +30,7 @@ pub fn decide(world: &World, book: &Book, now: Timestamp, command: &Command) -> 
         Command::Tick => due::tick(world, book, now),
         Command::ChangeBook(change) => operate::change_book(world, book, change),
         Command::PostEntry(post) => operate::post_entry(world, book, post),
-        Command::RemoveCall { call, .. } => operate::remove_call(world, book, now, *call),
+        Command::RemoveCall { call, by } => operate::remove_call(world, book, now, *call, by),
         Command::DisconnectCall { call, by } => operate::disconnect_call(world, *call, by),
         Command::Quote(asked) => authorize::quote(world, book, now, asked),
     };

@@ -35,6 +35,7 @@ pub mod policy;
 // What is, and what follows.
 pub mod deadline;
 pub mod engine;
+pub mod recall;
 pub mod world;
 
 mod accounting;

@@ -102,9 +102,10 @@ pub(super) fn post_entry(world: &World, book: &Book, post: &PostEntry) -> Decisi
 }
 
 /// Out of the registry only: the NAS is not told, and what was evident is charged.
-pub(super) fn remove_call(world: &World, book: &Book, now: Timestamp, call: CallId) -> Decision {
+pub(super) fn remove_call(world: &World, book: &Book, now: Timestamp, call: CallId, by: &str) -> Decision {
     let Some(call) = world.call(call).filter(|call| call.is_alive()) else { return refused(Refusal::NoSuchCall) };
     let mut draft = Draft::new(world, book, now, call.clone());
+    draft.record(Event::RemovalAsked { call: draft.call.id, by: by.into() });
     due::close_by_evidence(&mut draft, EndReason::Removed);
     let (events, effects, _) = draft.finish();
     Decision { reply: Reply::Done(Done::Removed), events, effects }

@@ -72,6 +72,7 @@ pub(super) fn close(draft: &mut Draft<'_>, closing: Closing) {
 /// Corrects what a call that is over was charged: a late Stop tells how long it really was.
 pub(super) fn correct(draft: &mut Draft<'_>, closing: Closing) {
     let cdr_id = draft.take_cdr_id();
+    let mut flags = Flags::none();
     let mut entries = Vec::new();
     let mut charges = Vec::new();
     let payers = draft.call.payers.clone();
@@ -80,9 +81,14 @@ pub(super) fn correct(draft: &mut Draft<'_>, closing: Closing) {
         if due != Money::ZERO {
             entries.push(draft.entry_for_call(payer.party, EntryKind::Correction, due.negated(), cdr_id));
         }
+        // Nothing is reserved for it any more, so all of it is beyond.
+        if due > Money::ZERO {
+            flags = Flags::OVERRUN;
+            let call = draft.call.id;
+            draft.effects.push(Effect::Alarm(Alarm::Overrun { call, party: payer.party, amount: due }));
+        }
         charges.push(charge(payer, due, closing.seconds));
     }
-    let flags = draft.call.flags;
     let cdr = record_of(draft, cdr_id, RecordType::Correction, closing, charges, flags);
     let corrected = Corrected {
         call: draft.call.id,
@@ -115,7 +121,8 @@ fn record_of(
     let call = &draft.call;
     let billed =
         call.payers.first().and_then(|payer| payer.pricing).map(|pricing| pricing.billed_seconds(closing.seconds));
-    let charged = call.is_chargeable() || closing.seconds == 0;
+    // Where only one above lacks a rate, the others pay.
+    let charged = closing.seconds == 0 || call.payers.iter().any(|payer| payer.pricing.is_some());
     let connected_at =
         call.connected_at.or_else(|| (closing.seconds > 0).then(|| closing.ended_at.minus_seconds(closing.seconds)));
     Cdr {

@@ -161,6 +161,11 @@ impl World {
         self.calls.len()
     }
 
+    /// How many records of calls were ever made.
+    pub fn cdrs_made(&self) -> u64 {
+        self.next_cdr.saturating_sub(1)
+    }
+
     /// The money of all parties.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -228,7 +233,7 @@ impl World {
         };
         let by_session_id = || {
             let ids = self.by_session_id.get(&(nas, identity.session_id.clone()))?;
-            let agreeing = |id: &CallId| self.calls.get(id).is_some_and(|call| agrees(call, identity));
+            let agreeing = |id: &CallId| self.calls.get(id).is_some_and(|call| call.agrees_with(identity));
             let ids: Vec<CallId> = ids.iter().copied().filter(agreeing).collect();
             self.newest_begun(&ids, event_at)
         };
@@ -542,18 +547,8 @@ fn settle(call: &mut Call, settled: &Settled) {
 
 /// The Acct-Session-Id of a call that is not named by it.
 fn unnamed_session(call: &Call) -> Option<(NasKey, Box<[u8]>)> {
-    let named_by_it = call.key.as_ref().is_some_and(|key| key.0 == call.session_id);
-    (!call.session_id.is_empty() && !named_by_it).then(|| (call.nas, call.session_id.clone()))
-}
-
-/// Whether a packet with a call's Acct-Session-Id may mean it. Gateways begin their session ids anew
-/// when they start anew, so another name of the same kind makes it another call.
-fn agrees(call: &Call, identity: &CallIdentity) -> bool {
-    match (call.conf_id, identity.conf_id, &call.key, &identity.key) {
-        (Some(known), Some(told), ..) => known == told,
-        (None, None, Some(known), Some(told)) => known == told || told.0 == identity.session_id,
-        _ => true,
-    }
+    let is_indexed = !call.session_id.is_empty() && !call.is_named_by_session();
+    is_indexed.then(|| (call.nas, call.session_id.clone()))
 }
 
 fn insert_sorted(ids: &mut Vec<CallId>, id: CallId) {

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::service::engine_queue::{EngineQueue, OnReply, Submission};
 use crate::service::log_pace::LogPace;
 use crate::service::registry::{RegistryWriter, Touched};
+use crate::service::tables_reach::TablesReach;
 use crate::store::{AppendError, Journal, Loaded, StoreError};
 
 /// Most commands in a batch: bounds how long the first of them waits for the last.
@@ -40,6 +41,8 @@ const STUCK_REST_MILLIS: i64 = 1_000;
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 /// How long the journal is left alone after it failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How long one append may take before the journal is taken to hang, milliseconds.
+const HANGS_MILLIS: u64 = 3_000;
 /// So often a batch is tried again once the daemon is stopping; then it is given up, unanswered.
 const RETRIES_WHEN_STOPPING: u32 = 25;
 
@@ -52,6 +55,9 @@ pub trait Recall: Send {
     /// # Errors
     /// The tables cannot be read.
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError>;
+
+    /// The last record of the journal that the tables have.
+    fn projected(&self) -> u64;
 }
 
 /// What the loop hands on when a batch is durable.
@@ -97,6 +103,8 @@ pub struct EngineStatus {
     failing_since: AtomicI64,
     failure: Mutex<Option<String>>,
     last_commit_at: AtomicI64,
+    /// World's time at which the append began that is not over yet; 0: none.
+    appending_since: AtomicI64,
     stuck: AtomicU64,
 }
 
@@ -111,9 +119,13 @@ impl EngineStatus {
         self.failing_since.load(Ordering::Acquire) == 0
     }
 
-    /// Whether requests are answered.
-    pub fn is_serving(&self) -> bool {
-        self.is_alive() && self.journal_is_writable()
+    /// Whether requests are answered: a disk that hangs says no error, and nothing else either.
+    pub fn is_serving(&self, now: Timestamp) -> bool {
+        let hangs = match self.appending_since.load(Ordering::Acquire) {
+            0 => false,
+            since => now.millis_since(Timestamp::from_millis(since)) >= HANGS_MILLIS,
+        };
+        self.is_alive() && self.journal_is_writable() && !hangs
     }
 
     /// Since when the journal fails, and why.
@@ -139,6 +151,10 @@ impl EngineStatus {
     /// How often a deadline was stuck: a fault of the program.
     pub fn stuck_deadlines(&self) -> u64 {
         self.stuck.load(Ordering::Relaxed)
+    }
+
+    fn appending(&self, now: Option<Timestamp>) {
+        self.appending_since.store(now.map_or(0, |now| now.millis().max(1)), Ordering::Release);
     }
 
     fn failed(&self, now: Timestamp, why: &str) {
@@ -219,6 +235,7 @@ struct EngineLoop {
     /// The book that the next decision is made by; published after the commit.
     book: Arc<Book>,
     ticks_rest_until: Timestamp,
+    tables: TablesReach,
     pace: Paces,
 }
 
@@ -246,6 +263,7 @@ impl EngineLoop {
         EngineLoop {
             book: parts.book.clone(),
             ticks_rest_until: parts.world.last_instant(),
+            tables: TablesReach::new(parts.sequence, parts.clock.now(), &parts.world),
             pace: Paces::default(),
             parts,
         }
@@ -257,6 +275,8 @@ impl EngineLoop {
         while goes_on {
             goes_on = self.parts.queue.take(&mut batch, BATCH_MAX, self.patience());
             let now = self.parts.clock.now();
+            let (projected, sequence) = (self.parts.recall.projected(), self.parts.journal.sequence());
+            self.tables.look(projected, sequence, now, &self.parts.world);
             let commands = batch.len();
             let mut outcome = Outcome::default();
             // What time has ended is ended before anything new is let in.
@@ -336,8 +356,8 @@ impl EngineLoop {
         decision
     }
 
-    /// Brings in a call that had left World, if the tables know it. False where they cannot be asked:
-    /// a late packet could be taken for a new call then, and charged again, so it stays without an
+    /// Brings in a call that had left World, if the tables know it. False where they cannot tell: a
+    /// late packet could be taken for a new call then, and charged again, so it stays without an
     /// answer and comes again.
     fn prefetch(&self, now: Timestamp, command: &mut Command) -> bool {
         let Command::Account(accounting) = command else { return true };
@@ -345,6 +365,12 @@ impl EngineLoop {
             return true;
         }
         match self.parts.recall.recall(accounting.nas, &accounting.identity) {
+            Ok(None) if !self.tables.covers_the_forgotten(now, &self.parts.world) => {
+                if let Some(times) = self.pace.recall.count(now) {
+                    tracing::error!(times, "the tables are far behind; packets about calls of the past wait");
+                }
+                false
+            }
             Ok(found) => {
                 accounting.recalled = found;
                 true
@@ -417,7 +443,10 @@ impl EngineLoop {
     fn append(&mut self, facts: &[Fact], waiting: usize) -> Result<Option<u64>, EngineError> {
         let mut tries_when_stopping = 0;
         loop {
-            match self.parts.journal.append(facts) {
+            self.parts.status.appending(Some(self.parts.clock.now()));
+            let appended = self.parts.journal.append(facts);
+            self.parts.status.appending(None);
+            match appended {
                 Ok(sequence) => {
                     if self.parts.status.recovered() {
                         tracing::info!("the journal is written again; requests are answered");
@@ -538,6 +567,23 @@ mod tests {
         fn recall(&self, _: NasKey, _: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
             Ok(None)
         }
+
+        fn projected(&self) -> u64 {
+            u64::MAX
+        }
+    }
+
+    /// Tables that have not come to where the journal was at the start.
+    struct FarBehind;
+
+    impl Recall for FarBehind {
+        fn recall(&self, _: NasKey, _: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
+            Ok(None)
+        }
+
+        fn projected(&self) -> u64 {
+            0
+        }
     }
 
     struct Unreadable;
@@ -545,6 +591,10 @@ mod tests {
     impl Recall for Unreadable {
         fn recall(&self, _: NasKey, _: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
             Err(planned())
+        }
+
+        fn projected(&self) -> u64 {
+            u64::MAX
         }
     }
 
@@ -566,6 +616,10 @@ mod tests {
     }
 
     fn start_beside(tables: impl Recall + 'static) -> Running {
+        start_at(0, tables)
+    }
+
+    fn start_at(sequence: u64, tables: impl Recall + 'static) -> Running {
         let (metrics, status, journal) =
             (Arc::new(Metrics::new()), Arc::new(EngineStatus::default()), FakeJournal::default());
         let (handle, queue) = engine_queue(100, metrics.clone());
@@ -574,7 +628,7 @@ mod tests {
         let engine = Engine::start(EngineParts {
             world,
             book,
-            sequence: 0,
+            sequence,
             journal: Box::new(journal.clone()),
             queue,
             registry: writer,
@@ -642,13 +696,13 @@ mod tests {
         let running = start();
         running.journal.script().fail = u32::MAX;
         let reply = submit(&running, restart(1));
-        eventually("the failure shows", || !running.status.is_serving());
+        eventually("the failure shows", || !running.status.is_serving(Timestamp::default()));
         assert!(running.status.failure().is_some_and(|(_, why)| why.contains("made to fail")));
         let later = submit(&running, restart(2));
         assert_eq!(reply.try_recv(), Err(mpsc::TryRecvError::Empty));
         running.journal.script().fail = 0;
         assert_eq!((reply.recv(), later.recv()), (Ok(Reply::Recorded), Ok(Reply::Recorded)));
-        eventually("the recovery shows", || running.status.is_serving());
+        eventually("the recovery shows", || running.status.is_serving(Timestamp::default()));
         assert_eq!(running.status.failure(), None);
         assert_eq!(running.journal.script().written.len(), 2, "the failed batch once, and the one behind it");
     }
@@ -661,6 +715,20 @@ mod tests {
         assert!(submit(&running, restart(2)).recv().is_err(), "dropped without a reply");
         assert_eq!(submit(&running, restart(2)).recv(), Ok(Reply::Recorded));
         assert_eq!(running.journal.script().written.len(), 2, "World forgot what was not written");
+    }
+
+    #[test]
+    fn a_journal_that_hangs_is_no_service() {
+        let running = start();
+        let (release, gate) = mpsc::channel();
+        running.journal.script().wait_for = Some(gate);
+        let reply = submit(&running, restart(1));
+        let much_later = Timestamp::from_seconds(99_999_999_999);
+        eventually("the hang shows", || !running.status.is_serving(much_later));
+        assert!(running.status.is_serving(Timestamp::default()), "an append may take a while");
+        release.send(()).unwrap();
+        assert_eq!(reply.recv(), Ok(Reply::Recorded));
+        assert!(running.status.is_serving(much_later));
     }
 
     #[test]
@@ -704,6 +772,7 @@ mod tests {
         let running = start_beside(Unreadable);
         assert!(submit(&running, stop()).recv().is_err(), "it may be a call that was charged");
         assert!(running.journal.script().written.is_empty());
+        assert!(submit(&start_at(1, FarBehind), stop()).recv().is_err(), "the tables may lack it");
         assert_eq!(submit(&start(), stop()).recv(), Ok(Reply::Recorded));
     }
 

@@ -29,6 +29,7 @@ pub fn word(event: &Event) -> &'static str {
         Event::Flagged { .. } => "flagged",
         Event::ExtensionRefused(_) => "extension_refused",
         Event::DisconnectAsked { .. } => "disconnect",
+        Event::RemovalAsked { .. } => "removal",
         Event::Settled(_) => "ended",
         Event::Corrected(_) => "corrected",
         Event::Revived { .. } => "revived",
@@ -75,6 +76,9 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
         Event::DisconnectAsked { why, by, .. } => {
             let by = by.as_ref().map(|by| format!(", asked by {}", escape(by.as_bytes()))).unwrap_or_default();
             format!("the gateway is to end it: {}{by}", why.as_str())
+        }
+        Event::RemovalAsked { by, .. } => {
+            format!("taken out of the registry by {}; the gateway is not told", escape(by.as_bytes()))
         }
         Event::Settled(settled) => ended(names, settled),
         Event::Corrected(corrected) => correction(names, corrected),

@@ -100,7 +100,8 @@ impl Health {
 
     /// Whether requests are answered and the tables follow.
     pub fn is_ready(&self) -> bool {
-        self.parts.engine.is_serving() && self.lag_millis(&self.parts.projector.health()) < LAG_MILLIS_MAX
+        self.parts.engine.is_serving(self.parts.clock.now())
+            && self.lag_millis(&self.parts.projector.health()) < LAG_MILLIS_MAX
     }
 
     /// Whether the engine runs at all.

@@ -7,6 +7,7 @@ pub mod engine_queue;
 pub mod health;
 pub mod log_pace;
 pub mod registry;
+pub mod tables_reach;
 
 // What NASes ask for.
 pub mod account;

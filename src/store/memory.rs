@@ -27,6 +27,7 @@ use crate::domain::command::CallIdentity;
 use crate::domain::decision::Fact;
 use crate::domain::id::{CallId, NasKey, PartyKey, TariffKey};
 use crate::domain::policy::Policy;
+use crate::domain::recall::recall;
 use crate::domain::tariff::{Rate, RateTable};
 
 /// What is left when the process is gone.
@@ -369,6 +370,14 @@ impl Projector for MemoryStore {
         self.behind.lock().unwrap_or_else(PoisonError::into_inner).rejections.add(facts);
     }
 
+    fn projected(&self) -> u64 {
+        self.catch_up().map_or(0, |disk| disk.tables.sequence)
+    }
+
+    fn has_failed(&self) -> bool {
+        false
+    }
+
     fn health(&self) -> ProjectorHealth {
         let error = self.catch_up().err().map(|error| error.to_string());
         let disk = self.disk.held();
@@ -449,14 +458,9 @@ impl Reports for MemoryStore {
 
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
         let disk = self.catch_up()?;
-        let newest =
-            |wanted: &dyn Fn(&Call) -> bool| disk.tables.ended.values().rev().find(|call| wanted(call)).cloned();
-        let by_class = |id| newest(&|call| call.id == id && call.nas == nas);
-        Ok(identity
-            .class
-            .and_then(by_class)
-            .or_else(|| newest(&|call| call.nas == nas && call.key.is_some() && call.key == identity.key))
-            .or_else(|| newest(&|call| call.conf_id.is_some() && call.conf_id == identity.conf_id)))
+        recall(nas, identity, |name| {
+            Ok(disk.tables.ended.values().rev().filter(|call| name.is_of(call)).cloned().collect())
+        })
     }
 
     fn rejections(&self, filter: &RejectionFilter) -> Result<Page<RejectionLine>, StoreError> {

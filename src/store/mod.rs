@@ -146,6 +146,12 @@ pub trait Projector: Send + Sync {
     /// and counted when even that does not keep up.
     fn rejected(&self, facts: Vec<Fact>);
 
+    /// The last record that is in the tables.
+    fn projected(&self) -> u64;
+
+    /// Whether one of its threads has ended, which none does by itself.
+    fn has_failed(&self) -> bool;
+
     /// How it is doing.
     fn health(&self) -> ProjectorHealth;
 
@@ -209,8 +215,8 @@ pub trait Reports: Send + Sync {
     /// A call that is over, as it was last.
     fn ended_call(&self, call: CallId) -> Result<Option<Box<Call>>, StoreError>;
 
-    /// The call that a packet means, for one that World has forgotten: by its Class, else the newest
-    /// that its NAS names so, else the newest of its conference.
+    /// The call that a packet means, for one that World has forgotten; see
+    /// [`crate::domain::recall::recall`].
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError>;
 
     /// Rejections, newest first.

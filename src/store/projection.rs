@@ -101,6 +101,9 @@ impl Projection {
                 let fields = [("why", why.as_str().to_owned())];
                 rows.audit.push(audit_line(at, by, "call", call.to_string(), "disconnect asked", fields));
             }
+            Event::RemovalAsked { call, by } => {
+                rows.audit.push(audit_line(at, by, "call", call.to_string(), "removed", []));
+            }
             _ => {}
         }
         rows.entries.extend(entries_of(event).iter().map(|entry| EntryLine { at, entry: entry.clone() }));

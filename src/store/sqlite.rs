@@ -302,13 +302,16 @@ fn make_tables_meta(path: &Path, tables: &Connection, instance: u32) -> Result<(
 fn load(shared: &Shared) -> Result<Loaded, StoreError> {
     let path = shared.tables_path();
     // The tables first: the journal is then at least as far as they are.
+    // Each as of one instant: after a failed append it is read while the other threads write.
     let tables = connection::open_reader(path, &TABLES)?;
+    let _tables_as_they_are = tables.unchecked_transaction().map_err(shared.tables_sql("reading the tables"))?;
     let meta = tables_meta(path, &tables)?.ok_or_else(|| StoreError::Damaged {
         path: path.to_owned(),
         why: "it does not say how far it is".to_owned(),
     })?;
     let mut totals = read_totals(path, &tables)?;
     let journal = connection::open_reader(&shared.journal_path, &JOURNAL)?;
+    let _journal_as_it_is = journal.unchecked_transaction().map_err(shared.journal_sql("reading the journal"))?;
     let end = journal_end(&shared.journal_path, &journal)?;
     if meta.projected > end {
         return Err(StoreError::Mismatched {

@@ -8,7 +8,7 @@
 //! that the NAS's next try is a new one.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ use crate::service::log_pace::LogPace;
 use crate::service::nas_table::{NasEntry, NasTable};
 use crate::service::registry::RegistryReader;
 use crate::transport::reply_cache::{CacheLimits, ReplyCache, RequestKey, Seen};
-use crate::transport::udp;
+use crate::transport::udp::{self, Endpoint, Peer};
 use crate::wire::authenticator::{MessageAuthenticatorRule, Verified, verify_request};
 use crate::wire::error::{EncodeError, VerifyError};
 use crate::wire::packet::{Code, PACKET_BYTES_MAX, Packet};
@@ -69,7 +69,7 @@ pub struct ListenError {
 
 /// Sockets that are taken and not served yet: what comes waits in the kernel.
 #[derive(Debug)]
-pub struct RadiusSockets(Vec<(Port, UdpSocket, SocketAddr)>);
+pub struct RadiusSockets(Vec<(Port, Endpoint)>);
 
 impl RadiusSockets {
     /// Takes all addresses, or none.
@@ -80,16 +80,15 @@ impl RadiusSockets {
         let auth = auth.iter().map(|address| (Port::Auth, *address));
         let acct = acct.iter().map(|address| (Port::Acct, *address));
         let open = |(port, address)| {
-            let socket = udp::listen(address, receive_buffer_bytes);
-            let taken = socket.and_then(|socket| socket.local_addr().map(|taken| (port, socket, taken)));
-            taken.map_err(|why| ListenError { address, port, why })
+            let taken = Endpoint::listen(address, receive_buffer_bytes);
+            taken.map(|taken| (port, taken)).map_err(|why| ListenError { address, port, why })
         };
         auth.chain(acct).map(open).collect::<Result<_, _>>().map(RadiusSockets)
     }
 
     /// The addresses taken for a port.
     pub fn addresses(&self, port: Port) -> Vec<SocketAddr> {
-        self.0.iter().filter(|(of, _, _)| *of == port).map(|(_, _, address)| *address).collect()
+        self.0.iter().filter(|(of, _)| *of == port).map(|(_, endpoint)| endpoint.address()).collect()
     }
 }
 
@@ -108,17 +107,17 @@ impl RadiusServer {
     /// The system gives no thread.
     pub fn start(sockets: RadiusSockets, parts: &RadiusParts) -> io::Result<RadiusServer> {
         let stop = Arc::new(AtomicBool::new(false));
-        let outbox = Arc::new(Outbox::default());
+        let outbox = Arc::new(Outbox::new(parts.clock.clone()));
         let paces = Arc::new(Paces::default());
         let sender = std::thread::Builder::new().name("radius-send".into()).spawn({
             let (outbox, parts) = (outbox.clone(), parts.clone());
             move || outbox.send_all(&parts)
         })?;
         let mut receivers = Vec::new();
-        for (port, socket, _) in sockets.0 {
+        for (port, endpoint) in sockets.0 {
             let listener = Arc::new(Listener {
                 port,
-                socket,
+                endpoint,
                 cache: ReplyCache::new(parts.cache),
                 metrics: parts.metrics.clone(),
                 paces: paces.clone(),
@@ -159,7 +158,7 @@ impl RadiusServer {
 /// A socket with what is known of its requests.
 struct Listener {
     port: Port,
-    socket: UdpSocket,
+    endpoint: Endpoint,
     cache: ReplyCache,
     metrics: Arc<Metrics>,
     paces: Arc<Paces>,
@@ -185,7 +184,7 @@ impl Listener {
         &self,
         cause: DropCause,
         nas: Option<&NasEntry>,
-        source: SocketAddr,
+        source: Peer,
         why: &dyn std::fmt::Display,
         now: Timestamp,
     ) {
@@ -195,22 +194,22 @@ impl Listener {
         }
         let times = self.paces.drops.get(cause.index()).and_then(|pace| pace.count(now));
         if let Some(times) = times {
-            let (port, source) = (self.port.label(), udp::canonical(source));
+            let (port, source) = (self.port.label(), udp::canonical(source.address));
             let nas = nas.map_or("", |nas| &nas.nas.id);
             tracing::warn!(cause = DROP_CAUSES[cause.index()], port, %source, nas, times, "dropped: {why}");
         }
     }
 
-    fn send(&self, nas: &NasEntry, to: SocketAddr, code: Code, bytes: &[u8], now: Timestamp) {
-        match self.socket.send_to(bytes, to) {
-            Ok(_) => {
+    fn send(&self, nas: &NasEntry, to: Peer, code: Code, bytes: &[u8], now: Timestamp) {
+        match self.endpoint.reply(bytes, to) {
+            Ok(()) => {
                 self.counters().replies.increment(CodeLabel::of(code.0));
                 nas.counters.port(self.port).replies.increment(CodeLabel::of(code.0));
             }
             // As if it was lost on the way: the NAS asks again, and gets the same.
             Err(error) => {
                 if let Some(times) = self.paces.sending.count(now) {
-                    tracing::warn!(times, to = %udp::canonical(to), %error, "a reply cannot be sent");
+                    tracing::warn!(times, to = %udp::canonical(to.address), %error, "a reply cannot be sent");
                 }
             }
         }
@@ -247,7 +246,7 @@ impl Receiver {
         let mut buffer = [0; PACKET_BYTES_MAX + 1];
         let mut table = NasTable::new(self.parts.registry.book(), &self.parts.metrics, self.parts.instance);
         while !stop.load(Ordering::Acquire) {
-            match self.listener.socket.recv_from(&mut buffer) {
+            match self.listener.endpoint.receive(&mut buffer) {
                 Ok((length, source)) => {
                     let book = self.parts.registry.book();
                     if !Arc::ptr_eq(table.book(), &book) {
@@ -279,12 +278,12 @@ impl Receiver {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
 
-    fn receive(&self, table: &NasTable, source: SocketAddr, datagram: &[u8]) {
+    fn receive(&self, table: &NasTable, source: Peer, datagram: &[u8]) {
         let listener = &*self.listener;
         let now = self.parts.clock.now();
         let label = CodeLabel::of(datagram.first().copied());
         listener.counters().requests.increment(label);
-        let Some(nas) = table.find(source.ip()) else {
+        let Some(nas) = table.find(source.address.ip()) else {
             return listener.drop_packet(DropCause::UnknownNas, None, source, &"no NAS has this address", now);
         };
         let counters = nas.counters.port(listener.port);
@@ -301,7 +300,7 @@ impl Receiver {
             counters.unknown_types.increment();
             return;
         }
-        let key = RequestKey::new(source, &packet);
+        let key = RequestKey::new(source.address, &packet);
         match listener.cache.look_up(&key, now) {
             Seen::Never => {}
             Seen::InFlight => {
@@ -327,7 +326,7 @@ impl Receiver {
         &self,
         table: &NasTable,
         nas: &Arc<NasEntry>,
-        source: SocketAddr,
+        source: Peer,
         key: RequestKey,
         packet: &Verified<'_>,
         now: Timestamp,
@@ -357,7 +356,7 @@ impl Receiver {
         &self,
         command: crate::domain::command::Command,
         pending: Pending,
-        source: SocketAddr,
+        source: Peer,
         key: RequestKey,
         now: Timestamp,
     ) {
@@ -377,11 +376,11 @@ impl Receiver {
         &self,
         pending: &PendingAccounting,
         why: &dyn std::fmt::Display,
-        source: SocketAddr,
+        source: Peer,
         key: RequestKey,
         now: Timestamp,
     ) {
-        if !self.parts.status.is_serving() {
+        if !self.parts.status.is_serving(now) {
             return;
         }
         let (listener, nas) = (&*self.listener, pending.nas());
@@ -400,8 +399,8 @@ impl Receiver {
     }
 
     /// Says that we are there, unless nothing could be recorded: then NASes are to turn elsewhere.
-    fn answer_status(&self, nas: &NasEntry, source: SocketAddr, packet: &Verified<'_>, now: Timestamp) {
-        if !self.parts.status.is_serving() {
+    fn answer_status(&self, nas: &NasEntry, source: Peer, packet: &Verified<'_>, now: Timestamp) {
+        if !self.parts.status.is_serving(now) {
             return;
         }
         let code = match self.listener.port {
@@ -438,7 +437,7 @@ fn drop_cause(error: &VerifyError) -> DropCause {
 struct Taken {
     listener: Arc<Listener>,
     pending: Pending,
-    source: SocketAddr,
+    source: Peer,
     key: RequestKey,
 }
 
@@ -491,8 +490,8 @@ impl Drop for Taken {
 
 /// Replies on their way out of the engine, so that writing, signing and sending them is not on its
 /// thread.
-#[derive(Default)]
 struct Outbox {
+    clock: Clock,
     state: Mutex<OutboxState>,
     wake: Condvar,
 }
@@ -505,19 +504,17 @@ struct OutboxState {
 }
 
 impl Outbox {
+    fn new(clock: Clock) -> Outbox {
+        Outbox { clock, state: Mutex::default(), wake: Condvar::new() }
+    }
+
     fn put(&self, taken: Taken, reply: Reply) {
         let mut state = self.lock();
         if state.waiting.len() >= OUTBOX_MAX {
             // It is recorded; when the NAS asks again it is told so.
             drop(state);
-            let (listener, now) = (taken.listener.clone(), Timestamp::default());
-            return listener.drop_packet(
-                DropCause::QueueFull,
-                Some(taken.pending.nas()),
-                taken.source,
-                &"replies pile up",
-                now,
-            );
+            let (nas, why) = (Some(&**taken.pending.nas()), "replies pile up");
+            return taken.listener.drop_packet(DropCause::QueueFull, nas, taken.source, &why, self.clock.now());
         }
         state.waiting.push((taken, reply));
         let sleeps = std::mem::take(&mut state.sender_waits);

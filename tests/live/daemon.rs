@@ -63,10 +63,7 @@ impl Daemon {
             .append(true)
             .open(self.directory.join("stderr"))
             .expect("a directory that can be written");
-        // A file that may grow no further is to be an error for the daemon, not its end: the signal
-        // for it is ignored before it begins.
-        let mut child = Command::new("sh")
-            .args(["-c", r#"trap "" XFSZ; exec "$@""#, "sh", env!("CARGO_BIN_EXE_ringfence")])
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
             .args(["serve", "--config", "ringfence.toml"])
             .current_dir(&self.directory)
             .stdin(Stdio::null())

@@ -1,6 +1,7 @@
 //! The stage that scenarios play on: a world and a book, time, and the laws that hold after every step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use ringfence::domain::book::{Book, BookChange};
@@ -13,6 +14,7 @@ use ringfence::domain::id::{CallId, NasKey, PartyKey};
 use ringfence::domain::invariant;
 use ringfence::domain::money::Money;
 use ringfence::domain::policy::Policy;
+use ringfence::domain::recall::recall;
 use ringfence::domain::time::Timestamp;
 use ringfence::domain::world::World;
 
@@ -102,9 +104,11 @@ impl Stage {
         if self.world.remembers(nas, identity) {
             return None;
         }
-        let by_class = identity.class.and_then(|id| self.forgotten.get(&id));
-        let same = |call: &&Call| identity.key.is_some() && call.nas == nas && call.key == identity.key;
-        by_class.or_else(|| self.forgotten.values().rev().find(same)).cloned().map(Box::new)
+        let found = recall::<Infallible>(nas, identity, |name| {
+            let of_name = self.forgotten.values().rev().filter(|call| name.is_of(call));
+            Ok(of_name.map(|call| Box::new(call.clone())).collect())
+        });
+        found.unwrap_or_else(|never| match never {})
     }
 
     /// The process ends here and starts again from what it kept.

@@ -2,6 +2,7 @@
 //! fails, while the engine decides and the auditor watches.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use ringfence::domain::decision::{Effect, Event, Fact, Reply};
 use ringfence::domain::id::{AccountKey, CallId, ConfId, NasKey};
 use ringfence::domain::invariant;
 use ringfence::domain::money::Money;
+use ringfence::domain::recall::recall;
 use ringfence::domain::time::Timestamp;
 use ringfence::domain::world::{World, WorldImage};
 
@@ -595,12 +597,11 @@ impl Simulation {
 
     /// What the tables know of a packet's call.
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Option<Call> {
-        let by_class = identity.class.and_then(|id| self.tables.get(&id)).filter(|call| call.nas == nas);
-        let newest = |matches: &dyn Fn(&Call) -> bool| self.tables.values().rev().find(|call| matches(call));
-        by_class
-            .or_else(|| newest(&|call| identity.key.is_some() && call.nas == nas && call.key == identity.key))
-            .or_else(|| newest(&|call| identity.conf_id.is_some() && call.conf_id == identity.conf_id))
-            .cloned()
+        let found = recall::<Infallible>(nas, identity, |name| {
+            let of_name = self.tables.values().rev().filter(|call| name.is_of(call));
+            Ok(of_name.map(|call| Box::new(call.clone())).collect())
+        });
+        found.unwrap_or_else(|never| match never {}).map(|call| *call)
     }
 
     // ------------------------------------------------------------------ what happens

@@ -436,12 +436,16 @@ fn a_forgotten_call_is_brought_back<P: Place>() {
         assert_eq!(recalled.as_deref(), Some(&ended), "{known:?}");
     }
     assert_eq!(reports.ended_call(ended.id).unwrap().as_deref(), Some(&ended));
-    assert_eq!(reports.recall(GATEWAY, &nameless).unwrap(), None);
+    let session = &nameless;
+    assert_eq!(reports.recall(GATEWAY, session).unwrap().as_deref(), Some(&ended), "by Acct-Session-Id alone");
     let other = NasKey(99);
     assert_eq!(reports.recall(other, &class).unwrap(), None, "a class is believed of its own NAS only");
     assert_eq!(reports.recall(other, &key).unwrap(), None, "names are each NAS's own");
+    assert_eq!(reports.recall(other, session).unwrap(), None, "sessions too");
+    let gone = CallIdentity { class: Some(CallId(999)), ..key.clone() };
+    assert_eq!(reports.recall(GATEWAY, &gone).unwrap(), None, "a class means one call, or none");
     assert!(reports.recall(other, &conference).unwrap().is_some(), "a conference is everybody's");
-    let unknown = by(|it| it.key = identity("two").key);
+    let unknown = CallIdentity { key: identity("two").key, ..CallIdentity::default() };
     assert_eq!(reports.recall(GATEWAY, &unknown).unwrap(), None);
     // The same name again: the newer call is meant.
     shop.call("one", 45);
@@ -510,12 +514,13 @@ fn the_audit_tells_who_changed_what_and_no_secret<P: Place>() {
     shop.ask("one");
     let call = shop.world.calls().last().unwrap().id;
     shop.submit(&ringfence::domain::command::Command::DisconnectCall { call, by: "tester".into() });
+    shop.submit(&ringfence::domain::command::Command::RemoveCall { call, by: "tester".into() });
     let reports = flushed(&shop);
     let lines = reports.audit(&AuditFilter::default()).unwrap().lines;
     assert!(lines.iter().all(|line| &*line.by == "tester"));
     let told: Vec<String> = lines
         .iter()
-        .take(4)
+        .take(5)
         .map(|line| {
             let fields: Vec<_> = line
                 .fields
@@ -531,6 +536,7 @@ fn the_audit_tells_who_changed_what_and_no_secret<P: Place>() {
     assert_eq!(
         told,
         [
+            &format!("call {call} removed: "),
             &format!("call {call} disconnect asked: why - > operator"),
             "customer acme posted: kind - > topup, amount - > 5.000000, note - > a payment",
             "account alice changed: password (secret) > (secret)",

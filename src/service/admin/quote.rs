@@ -8,7 +8,6 @@ use super::write;
 use crate::domain::book::Book;
 use crate::domain::command::{Command, Quote};
 use crate::domain::decision::{Done, Quoted, QuotedPayer, Reply};
-use crate::domain::nas::Guard;
 use crate::domain::number::normalise;
 use crate::domain::rating::Pricing;
 use crate::domain::time::Timestamp;
@@ -57,7 +56,6 @@ impl Admin {
         let customer = book.party(found.customer);
         let rules = found.number_rules.iter().chain(customer.iter().flat_map(|customer| &customer.number_rules));
         let rules = rules.chain(nas.iter().flat_map(|nas| &nas.number_rules));
-        let guard = nas.map_or(Guard::Chunk, |nas| nas.abilities().guard);
         let now = self.clock.now();
         Ok(RateTestView {
             number: escape(number.as_bytes()),
@@ -67,7 +65,7 @@ impl Admin {
             reason: quoted.rejected.as_ref().map(|rejected| rejected.reason.as_str().to_owned()),
             text: quoted.rejected.as_ref().map(|rejected| rejection(&names, rejected)).unwrap_or_default(),
             affordable_seconds: quoted.rejected.is_none().then_some(quoted.affordable),
-            session_timeout: session_timeout(&quoted, guard),
+            session_timeout: quoted.rejected.is_none().then_some(quoted.told),
             seconds: Some(asked),
             payers: quoted.payers.iter().map(|payer| quoted_payer(&book, now, &quoted, payer)).collect(),
         })
@@ -90,18 +88,4 @@ fn quoted_payer(book: &Book, now: Timestamp, quoted: &Quoted, payer: &QuotedPaye
         first_chunk: quoted.rejected.is_none().then(|| payer.first_chunk.to_string()),
         affordable_seconds: pricing.and_then(|pricing| pricing.affordable_seconds(payer.available.or_zero())),
     }
-}
-
-/// What the NAS would be told: by guard, all that credit allows or just what the first chunk pays for.
-fn session_timeout(quoted: &Quoted, guard: Guard) -> Option<u64> {
-    if quoted.rejected.is_some() {
-        return None;
-    }
-    let paid_for = quoted.payers.iter().filter_map(|payer| {
-        payer.charge.rule.map(Pricing::by).and_then(|pricing| pricing.affordable_seconds(payer.first_chunk))
-    });
-    Some(match guard {
-        Guard::Chunk => quoted.affordable,
-        Guard::Extend | Guard::Full => paid_for.fold(quoted.affordable, u64::min),
-    })
 }

@@ -49,10 +49,9 @@ impl Keeper {
         let connection = connection::open_writer(&shared.journal_path)?;
         let failed = |error| StoreError::sql(&shared.journal_path, "opening the journal", &error);
         connection.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
-        // Nobody waits for these writes, and a write-ahead log survives a crash as a whole beginning
-        // of what was written: the next append's fsync makes them durable, and always before the
-        // cut that relies on them.
-        connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
+        // Every commit with its own fsync, though nobody waits for these writes: an fsync of the
+        // next append that failed would leave a hole in the log that they share, and what was
+        // answered after it would be lost behind the hole when the power fails.
         // It must not sleep with the turn in its hands because a reader is slow.
         connection.busy_timeout(Duration::ZERO).map_err(failed)?;
         for sequence in snapshot::leftovers(&shared, &connection)? {

@@ -83,6 +83,14 @@ impl Projector for SqliteProjector {
         }
     }
 
+    fn projected(&self) -> u64 {
+        self.shared.projected.load(Ordering::Acquire)
+    }
+
+    fn has_failed(&self) -> bool {
+        held(&self.running).iter().any(JoinHandle::is_finished)
+    }
+
     fn health(&self) -> ProjectorHealth {
         let shared = &self.shared;
         let error = held(&shared.projector_error).clone().or_else(|| held(&shared.keeper_error).clone());
@@ -343,6 +351,11 @@ impl Follower {
         let _turn = held(&self.shared.tables_turn);
         let transaction =
             rusqlite::Transaction::new_unchecked(&self.tables, TransactionBehavior::Immediate).map_err(&failed)?;
+        let reached = write::projected(&transaction).map_err(&failed)?;
+        if reached >= group.rows.sequence && group.rows.facts > 0 {
+            // An earlier attempt took effect though it did not say so.
+            return Ok(());
+        }
         write::rows(&transaction, &group.rows).map_err(&failed)?;
         write::rejections(&transaction, &group.rejections).map_err(&failed)?;
         transaction.commit().map_err(failed)

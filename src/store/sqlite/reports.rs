@@ -1,6 +1,7 @@
 //! The tables, read: on connections that cannot write, a page at a time.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
@@ -20,11 +21,14 @@ use super::{Shared, held};
 use crate::domain::call::Call;
 use crate::domain::command::CallIdentity;
 use crate::domain::id::{CallId, NasKey, PartyKey};
+use crate::domain::recall::{PastName, recall};
 
 /// Connections that are kept open between questions.
 const IDLE_CONNECTIONS_MAX: usize = 4;
 /// Most calls that a name may mean.
 const CALLS_FOUND_MAX: u32 = 50;
+/// How long a stranger who has the file locked is waited for: the engine may be the one who asks.
+const STRANGER_WAIT: Duration = Duration::from_millis(500);
 
 /// The tables of a store.
 pub struct SqliteReports {
@@ -41,7 +45,11 @@ impl SqliteReports {
         let idle = held(&self.idle).pop();
         let connection = match idle {
             Some(connection) => connection,
-            None => connection::open_reader(self.shared.tables_path(), &TABLES)?,
+            None => {
+                let connection = connection::open_reader(self.shared.tables_path(), &TABLES)?;
+                connection.busy_timeout(STRANGER_WAIT).map_err(self.failed())?;
+                connection
+            }
         };
         let answer = question(&connection)?;
         // One that failed is not used again.
@@ -73,23 +81,18 @@ impl SqliteReports {
         Ok(lines)
     }
 
-    /// One call of those that a condition finds: the newest.
-    fn newest_ended(
-        &self,
-        tables: &Connection,
-        condition: &str,
-        values: &[Value],
-    ) -> Result<Option<Box<Call>>, StoreError> {
-        let sql = format!("SELECT call, body FROM ended_calls WHERE {condition} ORDER BY call DESC LIMIT 1");
-        let found = self.lines(tables, &sql, values, |row| {
+    /// Calls that are over, newest first, of those that a condition finds.
+    fn ended(&self, tables: &Connection, condition: &str, values: &[Value]) -> Result<Vec<Box<Call>>, StoreError> {
+        let sql =
+            format!("SELECT call, body FROM ended_calls WHERE {condition} ORDER BY call DESC LIMIT {CALLS_FOUND_MAX}");
+        self.lines(tables, &sql, values, |row| {
             let (id, body): (i64, Vec<u8>) = row.get(0).and_then(|id| Ok((id, row.get(1)?))).map_err(self.failed())?;
             read_value::<Call>(&body).map(Box::new).map_err(|fault| StoreError::Row {
                 table: "ended_calls",
                 row: id,
                 why: fault.to_string(),
             })
-        })?;
-        Ok(found.into_iter().next())
+        })
     }
 }
 
@@ -238,28 +241,23 @@ impl Reports for SqliteReports {
     }
 
     fn ended_call(&self, call: CallId) -> Result<Option<Box<Call>>, StoreError> {
-        self.ask(|tables| self.newest_ended(tables, "call = ?", &[integer(call.0).into()]))
+        let found = self.ask(|tables| self.ended(tables, "call = ?", &[integer(call.0).into()]))?;
+        Ok(found.into_iter().next())
     }
 
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
-        let nas = Value::from(i64::from(nas.0));
         self.ask(|tables| {
-            if let Some(class) = identity.class {
-                let values = [integer(class.0).into(), nas.clone()];
-                if let Some(call) = self.newest_ended(tables, "call = ? AND nas = ?", &values)? {
-                    return Ok(Some(call));
+            recall(nas, identity, |name| match name {
+                PastName::Call(call) => self.ended(tables, "call = ?", &[integer(call.0).into()]),
+                PastName::Key(nas, key) => {
+                    self.ended(tables, "nas = ? AND key = ?", &[i64::from(nas.0).into(), key.0.to_vec().into()])
                 }
-            }
-            if let Some(key) = &identity.key {
-                let values = [nas, key.0.to_vec().into()];
-                if let Some(call) = self.newest_ended(tables, "nas = ? AND key = ?", &values)? {
-                    return Ok(Some(call));
+                PastName::Conference(conf_id) => self.ended(tables, "conf_id = ?", &[conf_id.0.to_vec().into()]),
+                PastName::Session(nas, session_id) => {
+                    let values = [i64::from(nas.0).into(), session_id.to_vec().into()];
+                    self.ended(tables, "nas = ? AND session_id = ?", &values)
                 }
-            }
-            match identity.conf_id {
-                Some(conf_id) => self.newest_ended(tables, "conf_id = ?", &[conf_id.0.to_vec().into()]),
-                None => Ok(None),
-            }
+            })
         })
     }
 

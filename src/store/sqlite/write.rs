@@ -42,6 +42,14 @@ pub fn rows(tables: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// The record that the tables have come to.
+pub fn projected(tables: &Transaction<'_>) -> rusqlite::Result<u64> {
+    tables
+        .prepare_cached("SELECT projected_sequence FROM meta")?
+        .query_row([], |row| row.get::<_, i64>(0))
+        .map(|sequence| u64::try_from(sequence).unwrap_or(0))
+}
+
 fn entries(tables: &Connection, lines: &[EntryLine]) -> rusqlite::Result<()> {
     let mut totals = Totals::default();
     let mut insert = tables.prepare_cached(

@@ -1,0 +1,126 @@
+//! Which call of the past a packet means: one that ended so long ago that World has forgotten it.
+
+use super::call::{Call, CallKey};
+use super::command::CallIdentity;
+use super::id::{CallId, ConfId, NasKey};
+
+/// What calls that are over are looked up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PastName<'a> {
+    /// The number that our Class has in it.
+    Call(CallId),
+    /// What a NAS named the call with.
+    Key(NasKey, &'a CallKey),
+    /// The H.323 conference, whatever the NAS.
+    Conference(ConfId),
+    /// A NAS's Acct-Session-Id.
+    Session(NasKey, &'a [u8]),
+}
+
+impl PastName<'_> {
+    /// Whether it is a call's.
+    pub fn is_of(&self, call: &Call) -> bool {
+        match self {
+            PastName::Call(id) => call.id == *id,
+            PastName::Key(nas, key) => call.nas == *nas && call.key.as_ref() == Some(*key),
+            PastName::Conference(conf_id) => call.conf_id == Some(*conf_id),
+            PastName::Session(nas, session_id) => call.nas == *nas && *call.session_id == **session_id,
+        }
+    }
+}
+
+/// The call that a packet means, by the rules of the calls that are remembered, and the newest where
+/// a name was used again. `look_up` gives the calls of a name, newest first.
+///
+/// # Errors
+/// Those of `look_up`.
+pub fn recall<E>(
+    nas: NasKey,
+    identity: &CallIdentity,
+    mut look_up: impl FnMut(PastName<'_>) -> Result<Vec<Box<Call>>, E>,
+) -> Result<Option<Box<Call>>, E> {
+    if let Some(class) = identity.class {
+        match look_up(PastName::Call(class))?.into_iter().next() {
+            Some(call) if call.nas == nas => return Ok(Some(call)),
+            Some(_) => {}
+            // It means no other call, whatever else the packet says.
+            None => return Ok(None),
+        }
+    }
+    if let Some(key) = &identity.key
+        && let Some(call) = look_up(PastName::Key(nas, key))?.into_iter().next()
+    {
+        return Ok(Some(call));
+    }
+    if let Some(conf_id) = identity.conf_id
+        && let Some(call) = look_up(PastName::Conference(conf_id))?.into_iter().next()
+    {
+        return Ok(Some(call));
+    }
+    if identity.session_id.is_empty() {
+        return Ok(None);
+    }
+    let of_session = look_up(PastName::Session(nas, &identity.session_id))?;
+    Ok(of_session.into_iter().find(|call| !call.is_named_by_session() && call.agrees_with(identity)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::authorize::{UNKNOWN_NAS, blank_call};
+    use crate::domain::time::Timestamp;
+
+    fn call(id: u64, nas: u32, key: &str, session: &str) -> Call {
+        let identity = CallIdentity {
+            key: (!key.is_empty()).then(|| CallKey(key.as_bytes().into())),
+            session_id: session.as_bytes().into(),
+            ..CallIdentity::default()
+        };
+        blank_call(CallId(id), NasKey(nas), UNKNOWN_NAS, None, &identity, Timestamp::from_seconds(1))
+    }
+
+    /// What a gateway's packet recalls out of these.
+    fn recalled(past: &[Call], identity: CallIdentity) -> Option<u64> {
+        let found = recall::<()>(NasKey(1), &identity, |name| {
+            Ok(past.iter().rev().filter(|call| name.is_of(call)).map(|call| Box::new(call.clone())).collect())
+        });
+        found.unwrap().map(|call| call.id.0)
+    }
+
+    fn named(class: Option<u64>, key: &str, session: &str) -> CallIdentity {
+        CallIdentity {
+            class: class.map(CallId),
+            key: (!key.is_empty()).then(|| CallKey(key.as_bytes().into())),
+            session_id: session.as_bytes().into(),
+            ..CallIdentity::default()
+        }
+    }
+
+    #[test]
+    fn a_class_means_one_call_or_none() {
+        let past = [call(1, 1, "a", "s1"), call(2, 1, "a", "s2")];
+        assert_eq!(recalled(&past, named(Some(1), "a", "")), Some(1));
+        assert_eq!(recalled(&past, named(Some(9), "a", "s1")), None, "its name may be a newer call's by now");
+    }
+
+    #[test]
+    fn the_class_of_another_gateway_says_nothing() {
+        let past = [call(1, 1, "a", ""), call(2, 7, "b", "")];
+        assert_eq!(recalled(&past, named(Some(2), "a", "")), Some(1));
+    }
+
+    #[test]
+    fn of_a_name_that_was_used_again_the_newest_is_meant() {
+        let past = [call(1, 1, "a", ""), call(2, 1, "a", ""), call(3, 7, "a", "")];
+        assert_eq!(recalled(&past, named(None, "a", "")), Some(2));
+    }
+
+    #[test]
+    fn a_session_id_names_calls_that_have_another_name_too() {
+        let past = [call(1, 1, "a", "s1")];
+        assert_eq!(recalled(&past, named(None, "", "s1")), Some(1));
+        assert_eq!(recalled(&past, named(None, "s1", "s1")), Some(1), "a Stop that names it by nothing else");
+        assert_eq!(recalled(&past, named(None, "b", "s1")), None, "another call of a gateway that began anew");
+        assert_eq!(recalled(&[call(1, 7, "a", "s1")], named(None, "", "s1")), None);
+    }
+}
