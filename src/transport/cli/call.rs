@@ -217,7 +217,7 @@ fn table(calls: &[CallView]) -> Table {
         Column::number("reserved").rank(4),
         Column::number("cost").rank(8),
         Column::new("cur").rank(8),
-        Column::new("flags").rank(3),
+        Column::text("flags").rank(3),
     ]);
     for call in calls {
         table.row([
@@ -331,7 +331,7 @@ fn legs(legs: &[LegView]) -> Table {
 
 fn log_table(log: &CallLogView) -> Table {
     let mut table =
-        Table::new([Column::new("at"), Column::number("after").rank(1), Column::new("event"), Column::new("what")]);
+        Table::new([Column::new("at"), Column::number("after").rank(1), Column::new("event"), Column::text("what")]);
     let begin = log.lines.first().and_then(|line| parse_instant(&line.at).ok());
     for line in &log.lines {
         let after = begin.zip(parse_instant(&line.at).ok()).map(|(begin, at)| {

@@ -174,7 +174,7 @@ fn carrier(carrier: &CarrierView) -> Card {
 }
 
 fn connections(connections: &[ConnectionView]) -> Table {
-    let mut table = Table::new([Column::new("id"), Column::new("carrier"), Column::new("addresses")]);
+    let mut table = Table::new([Column::new("id"), Column::new("carrier"), Column::text("addresses")]);
     for connection in connections {
         let addresses = connection.addresses.join(", ");
         table.row([Text::from(&connection.id), Text::from(&connection.carrier), Text::from(addresses)]);

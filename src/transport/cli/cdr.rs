@@ -135,12 +135,12 @@ fn table(cdrs: &[CdrView]) -> Table {
         Column::new("customer").rank(6),
         Column::new("caller").rank(5),
         Column::new("callee"),
-        Column::new("destination").rank(1),
+        Column::text("destination").rank(1),
         Column::number("time"),
         Column::number("billed").rank(3),
         Column::number("charge"),
         Column::new("cur").rank(8),
-        Column::new("flags").rank(3),
+        Column::text("flags").rank(3),
     ]);
     for cdr in cdrs {
         table.row([
@@ -205,7 +205,7 @@ fn card(cdr: &CdrView) -> Card {
 fn charges(charges: &[ChargeView]) -> Table {
     let mut table = Table::new([
         Column::new("payer"),
-        Column::new("destination").rank(1),
+        Column::text("destination").rank(1),
         Column::new("prefix").rank(2),
         Column::number("per minute"),
         Column::number("amount"),

@@ -103,7 +103,7 @@ fn rejections(rejections: &[RejectionView]) -> Table {
         Column::new("caller").rank(3),
         Column::new("callee").rank(4),
         Column::new("nas").rank(1),
-        Column::new("what decided"),
+        Column::text("what decided"),
     ]);
     for rejection in rejections {
         table.row([
@@ -121,7 +121,7 @@ fn rejections(rejections: &[RejectionView]) -> Table {
 }
 
 fn audit(changes: &[AuditView]) -> Table {
-    let mut table = Table::new([Column::new("at"), Column::new("by").rank(1), Column::new("what")]);
+    let mut table = Table::new([Column::new("at"), Column::new("by").rank(1), Column::text("what")]);
     for change in changes {
         table.row([Text::from(clock_time(&change.at)), Text::from(&change.by), Text::from(&change.text)]);
     }

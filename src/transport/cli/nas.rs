@@ -238,7 +238,7 @@ fn table(nases: &[NasView]) -> Table {
         Column::new("guard").rank(4),
         Column::new("disconnect").rank(2),
         Column::number("calls").rank(1),
-        Column::new("warnings").rank(5),
+        Column::text("warnings").rank(5),
     ]);
     for nas in nases {
         table.row([

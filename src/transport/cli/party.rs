@@ -370,7 +370,7 @@ fn table(parties: &[PartyView], above: &'static str) -> Table {
         Column::new("cur").rank(8),
         Column::number("calls").rank(3),
         Column::new("blocked").rank(9),
-        Column::new("name").rank(1),
+        Column::text("name").rank(1),
     ]);
     for party in parties {
         table.row([
@@ -419,7 +419,7 @@ fn entries(entries: &[EntryView]) -> Table {
         Column::number("balance"),
         Column::new("cur").rank(5),
         Column::new("call").rank(6),
-        Column::new("note").rank(7),
+        Column::text("note").rank(7),
         Column::new("by").rank(2),
         Column::new("key").rank(1),
     ]);

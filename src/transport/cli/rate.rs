@@ -252,7 +252,7 @@ fn or_dash(text: String) -> String {
 fn rate_columns() -> [Column; 9] {
     [
         Column::new("prefix"),
-        Column::new("destination").rank(5),
+        Column::text("destination").rank(5),
         Column::number("per minute"),
         Column::number("fee").rank(4),
         Column::number("steps").rank(3),
@@ -355,7 +355,7 @@ fn quotes(payers: &[PayerQuoteView]) -> Table {
         Column::new("payer"),
         Column::new("tariff").rank(2),
         Column::new("prefix").rank(7),
-        Column::new("destination").rank(4),
+        Column::text("destination").rank(4),
         Column::number("per minute"),
         Column::number("fee").rank(5),
         Column::number("steps").rank(3),

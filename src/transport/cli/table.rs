@@ -6,12 +6,14 @@
 
 use std::io::{self, Write};
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table as Grid};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table as Grid};
 
 use super::client::shown;
 
-/// Columns are never cut below this many characters before one is left out.
-const GAP: usize = 2;
+/// Spaces between two columns.
+const GAP_CHARS: u16 = 2;
+/// A text that wraps is left out before it has less room than this.
+const WRAPPED_CHARS_MIN: usize = 24;
 /// A narrower terminal is treated as this wide: tables of one word a line help nobody.
 const WIDTH_MIN: u16 = 40;
 
@@ -101,18 +103,24 @@ impl<T: Into<Text>> From<Option<T>> for Text {
 pub struct Column {
     name: &'static str,
     is_number: bool,
+    wraps: bool,
     importance: u8,
 }
 
 impl Column {
     /// A column that is always shown.
     pub const fn new(name: &'static str) -> Column {
-        Column { name, is_number: false, importance: u8::MAX }
+        Column { name, is_number: false, wraps: false, importance: u8::MAX }
     }
 
     /// A column of money or numbers: its points stand below each other.
     pub const fn number(name: &'static str) -> Column {
-        Column { name, is_number: true, importance: u8::MAX }
+        Column { name, is_number: true, wraps: false, importance: u8::MAX }
+    }
+
+    /// A column of sentences, that may take several lines of a terminal.
+    pub const fn text(name: &'static str) -> Column {
+        Column { name, is_number: false, wraps: true, importance: u8::MAX }
     }
 
     /// May be left out where there is no room; those of the least rank first.
@@ -152,64 +160,78 @@ impl Table {
     /// # Errors
     /// The output cannot be written.
     pub fn write(&self, out: &mut dyn Write, screen: Screen) -> io::Result<()> {
-        let widths = self.natural_widths();
-        let left_out = match screen.width {
-            Some(width) => self.without_room(&widths, usize::from(width.max(WIDTH_MIN))),
-            None => Vec::new(),
-        };
-        let kept: Vec<usize> = (0..self.columns.len()).filter(|column| !left_out.contains(column)).collect();
         let mut grid = grid(screen);
         let bold = |name: &str| Cell::new(name.to_uppercase()).add_attribute(Attribute::Bold);
-        grid.set_header(kept.iter().filter_map(|column| self.columns.get(*column)).map(|column| bold(column.name)));
+        grid.set_header(self.columns.iter().map(|column| bold(column.name)));
         for row in &self.rows {
-            grid.add_row(kept.iter().filter_map(|column| row.get(*column)).map(cell));
+            grid.add_row(row.iter().map(cell));
         }
-        for (place, column) in kept.iter().enumerate() {
-            if self.columns.get(*column).is_some_and(|column| column.is_number)
-                && let Some(column) = grid.column_mut(place)
-            {
-                column.set_cell_alignment(CellAlignment::Right);
+        let widths: Vec<usize> = grid.column_max_content_widths().into_iter().map(usize::from).collect();
+        let room = screen.width.map(|width| usize::from(width.max(WIDTH_MIN)));
+        let empty = if room.is_some() { self.empty_columns() } else { Vec::new() };
+        let left_out = room.map(|room| self.without_room(&widths, room, &empty)).unwrap_or_default();
+        let is_shown = |place: usize| !left_out.contains(&place) && !empty.contains(&place);
+        let last = (0..self.columns.len()).rev().find(|place| is_shown(*place));
+        let taken = self.taken(&widths, &is_shown);
+        for (place, column) in self.columns.iter().enumerate() {
+            let Some(grid_column) = grid.column_mut(place) else { continue };
+            grid_column.set_padding((0, if Some(place) == last { 0 } else { GAP_CHARS }));
+            if column.is_number {
+                grid_column.set_cell_alignment(CellAlignment::Right);
+            }
+            if !is_shown(place) {
+                grid_column.set_constraint(ColumnConstraint::Hidden);
+            } else if !column.wraps && room.is_some_and(|room| taken <= room) {
+                // What has no spaces to break at stays in one piece as long as it can.
+                grid_column.set_constraint(ColumnConstraint::ContentWidth);
             }
         }
         write_lines(&grid, out)?;
         if !left_out.is_empty() {
-            let names: Vec<&str> =
-                left_out.iter().filter_map(|column| self.columns.get(*column)).map(|column| column.name).collect();
-            writeln!(
-                out,
-                "({} left out for want of room; a wider terminal, a pipe or --json has all)",
-                names.join(", ")
-            )?;
+            let names = left_out.iter().filter_map(|place| self.columns.get(*place)).map(|column| column.name);
+            let names: Vec<&str> = names.collect();
+            writeln!(out, "(no room for {}; a wider terminal, a pipe or --json has all)", names.join(", "))?;
         }
         Ok(())
     }
 
-    fn natural_widths(&self) -> Vec<usize> {
-        let widest = |index: usize, column: &Column| {
-            let cells = self.rows.iter().filter_map(|row| row.get(index)).map(|cell| cell.text.chars().count());
-            cells.chain([column.name.chars().count()]).max().unwrap_or(0)
+    /// Columns that may be left out and that say nothing in any row.
+    fn empty_columns(&self) -> Vec<usize> {
+        let is_empty = |place: usize| {
+            self.rows.iter().all(|row| row.get(place).is_none_or(|cell| cell.text.is_empty())) && !self.rows.is_empty()
         };
-        self.columns.iter().enumerate().map(|(index, column)| widest(index, column)).collect()
+        let may_go = |column: &Column| column.importance < u8::MAX;
+        let places = self.columns.iter().enumerate().filter(|(_, column)| may_go(column)).map(|(place, _)| place);
+        places.filter(|place| is_empty(*place)).collect()
+    }
+
+    /// The width of the table where every text that wraps is as narrow as it gets.
+    fn taken(&self, widths: &[usize], is_shown: &dyn Fn(usize) -> bool) -> usize {
+        let gap = usize::from(GAP_CHARS);
+        let column_widths = self.columns.iter().zip(widths).enumerate().filter(|(place, _)| is_shown(*place));
+        let taken = column_widths.map(|(_, (column, width))| {
+            let least = if column.wraps { (*width).min(WRAPPED_CHARS_MIN) } else { *width };
+            least + gap
+        });
+        taken.sum::<usize>().saturating_sub(gap)
     }
 
     /// The columns to leave out, the least important first, the rightmost of equals first.
-    fn without_room(&self, widths: &[usize], room: usize) -> Vec<usize> {
+    fn without_room(&self, widths: &[usize], room: usize, empty: &[usize]) -> Vec<usize> {
         let mut by_importance: Vec<(u8, usize)> = self
             .columns
             .iter()
             .enumerate()
-            .filter(|(_, column)| column.importance < u8::MAX)
-            .map(|(index, column)| (column.importance, index))
+            .filter(|(place, column)| column.importance < u8::MAX && !empty.contains(place))
+            .map(|(place, column)| (column.importance, place))
             .collect();
-        by_importance.sort_by_key(|(importance, index)| (*importance, usize::MAX - index));
-        let mut taken: usize = widths.iter().map(|width| width + GAP).sum::<usize>().saturating_sub(GAP);
+        by_importance.sort_by_key(|(importance, place)| (*importance, usize::MAX - place));
         let mut left_out = Vec::new();
-        for (_, index) in by_importance {
-            if taken <= room {
+        for (_, place) in by_importance {
+            if self.taken(widths, &|shown| !left_out.contains(&shown) && !empty.contains(&shown)) <= room {
                 break;
             }
-            taken = taken.saturating_sub(widths.get(index).copied().unwrap_or(0) + GAP);
-            left_out.push(index);
+            left_out.push(place);
         }
         left_out.sort_unstable();
         left_out
@@ -243,6 +265,14 @@ impl Card {
         for (name, value) in &self.0 {
             grid.add_row([Cell::new(name).add_attribute(Attribute::Dim), cell(value)]);
         }
+        for (place, padding) in [(0, GAP_CHARS), (1, 0)] {
+            if let Some(column) = grid.column_mut(place) {
+                column.set_padding((0, padding));
+            }
+        }
+        if let Some(names) = grid.column_mut(0) {
+            names.set_constraint(ColumnConstraint::ContentWidth);
+        }
         write_lines(&grid, out)
     }
 }
@@ -258,8 +288,7 @@ fn grid(screen: Screen) -> Grid {
     match screen.width {
         Some(width) => {
             grid.set_content_arrangement(ContentArrangement::Dynamic);
-            // Each column brings its gap along, the last one too.
-            grid.set_width(width.max(WIDTH_MIN).saturating_add(2));
+            grid.set_width(width.max(WIDTH_MIN));
         }
         None => {
             grid.set_content_arrangement(ContentArrangement::Disabled);
@@ -281,7 +310,6 @@ fn cell(text: &Text) -> Cell {
 
 fn write_lines(grid: &Grid, out: &mut dyn Write) -> io::Result<()> {
     for line in grid.lines() {
-        let line = line.strip_prefix(' ').unwrap_or(&line);
         writeln!(out, "{}", line.trim_end())?;
     }
     Ok(())
@@ -325,18 +353,45 @@ mod tests {
     fn a_terminal_without_room_loses_the_least_important_column_first() {
         let narrow = text(&balances(), Screen { width: Some(40), colours: false });
         assert_eq!(narrow.lines().next(), Some("ID         BALANCE  NOTE"));
-        assert!(narrow.ends_with("(reseller left out for want of room; a wider terminal, a pipe or --json has all)\n"));
-        let wide = text(&balances(), Screen { width: Some(47), colours: false });
+        assert!(narrow.ends_with("(no room for reseller; a wider terminal, a pipe or --json has all)\n"), "{narrow}");
+        let wide = text(&balances(), Screen { width: Some(45), colours: false });
         assert_eq!(wide, text(&balances(), FILE));
+        let one_less = text(&balances(), Screen { width: Some(44), colours: false });
+        assert_ne!(one_less, wide);
     }
 
     #[test]
     fn no_line_of_the_table_is_wider_than_the_terminal() {
-        let mut table = Table::new([Column::new("id"), Column::new("what")]);
+        let mut table = Table::new([Column::new("id"), Column::text("what")]);
         table.row(["a".into(), "word ".repeat(40).into()]);
         let text = text(&table, Screen { width: Some(60), colours: false });
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         assert_eq!(text.matches("word").count(), 40);
+    }
+
+    #[test]
+    fn a_sentence_wraps_before_a_column_goes() {
+        let mut table =
+            Table::new([Column::new("id"), Column::new("address").rank(1), Column::text("warnings").rank(2)]);
+        table.row(["gw1".into(), "192.0.2.10/32".into(), "a long warning about something that is not there".into()]);
+        let text = text(&table, Screen { width: Some(50), colours: false });
+        assert!(text.contains("192.0.2.10/32") && !text.contains("no room"), "{text}");
+    }
+
+    #[test]
+    fn on_a_terminal_a_column_that_says_nothing_is_not_there() {
+        let mut table = Table::new([Column::new("id"), Column::new("reseller").rank(1)]);
+        table.row(["acme".into(), "".into()]);
+        assert_eq!(text(&table, Screen { width: Some(80), colours: false }), "ID\nacme\n");
+        assert_eq!(text(&table, FILE).lines().next(), Some("ID    RESELLER"));
+    }
+
+    #[test]
+    fn wide_letters_take_their_room() {
+        let mut table = Table::new([Column::new("id"), Column::new("name").rank(1)]);
+        table.row(["\u{5317}".repeat(20).into(), "n".into()]);
+        assert!(text(&table, Screen { width: Some(43), colours: false }).contains("no room for name"));
+        assert!(!text(&table, Screen { width: Some(46), colours: false }).contains("no room"));
     }
 
     #[test]
