@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use live::daemon::signal;
-use live::{PATIENCE, now};
+use live::{PATIENCE, binary, now};
 use tempfile::TempDir;
 
 /// What must have been seen, as it is written on the screen.
@@ -35,7 +35,7 @@ struct Demo {
 
 impl Demo {
     fn start(temporary: &TempDir, arguments: &[&str]) -> Demo {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        let mut child = Command::new(binary())
             .arg("demo")
             .args(arguments)
             .env("TMPDIR", temporary.path())

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use live::daemon::Daemon;
 use live::gateway::{Call, Gateway, Status};
-use live::{PATIENCE, micros, setting, wait_until};
+use live::{PATIENCE, binary, micros, setting, wait_until};
 use ringfence::wire::packet::Code;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -351,7 +351,7 @@ fn while_the_disk_is_full_nothing_is_answered_and_then_it_goes_on() {
 
 /// Runs the binary to its end.
 fn run(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringfence"))
+    Command::new(binary())
         .args(arguments)
         .current_dir(directory)
         .stdin(Stdio::null())

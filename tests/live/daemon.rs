@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use serde_json::{Value, json};
 
 use super::http::Server;
-use super::{PATIENCE, free_udp_ports, now, wait_until};
+use super::{PATIENCE, binary, free_udp_ports, now, wait_until};
 
 /// A daemon that is running, or was.
 pub struct Daemon {
@@ -63,7 +63,7 @@ impl Daemon {
             .append(true)
             .open(self.directory.join("stderr"))
             .expect("a directory that can be written");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        let mut child = Command::new(binary())
             .args(["serve", "--config", "ringfence.toml"])
             .current_dir(&self.directory)
             .stdin(Stdio::null())
@@ -161,7 +161,7 @@ impl Daemon {
 
     /// Runs `ringfence` with the socket of this daemon.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        Command::new(binary())
             .arg("--socket")
             .arg(self.socket())
             .args(arguments)

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod http;
 
 use std::net::UdpSocket;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must come; generous, because the machine may be busy.
@@ -16,6 +17,13 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 #[expect(clippy::disallowed_methods, reason = "tests wait for a condition up to a deadline")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// The program under test: the one that was built with the test, or the one that `RINGFENCE_BINARY`
+/// names, such as the release build.
+#[expect(clippy::disallowed_methods, reason = "a test's own setting")]
+pub fn binary() -> PathBuf {
+    std::env::var_os("RINGFENCE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ringfence").into(), PathBuf::from)
 }
 
 /// A number from the environment that sets how much a test does.
