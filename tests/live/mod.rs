@@ -19,11 +19,11 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The program under test: the one that was built with the test, or the one that `RINGFENCE_BINARY`
+/// The program under test: the one that was built with the test, or the one that `BINARY_UNDER_TEST`
 /// names, such as the release build.
 #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
 pub fn binary() -> PathBuf {
-    std::env::var_os("RINGFENCE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_ringfence").into(), PathBuf::from)
+    std::env::var_os("BINARY_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_ringfence").into(), PathBuf::from)
 }
 
 /// A number from the environment that sets how much a test does.
