@@ -353,7 +353,7 @@ fn while_the_disk_is_full_nothing_is_answered_and_then_it_goes_on() {
 /// Makes calls until one of them is not answered any more, and gives its Access-Request. What the
 /// database had already taken from the disk may hold a few.
 fn fill_up(disk: &SmallDisk, line: &mut Line, known: &mut BTreeMap<String, Known>) -> Vec<u8> {
-    for index in 0..2_000 {
+    for index in 0..300 {
         disk.fill();
         let session = format!("full-{index}");
         let request = line.gateway.authorize(&call_of("a0", &session));
