@@ -497,3 +497,33 @@ fn a_database_that_cannot_be_made_stops_the_start() {
     assert_eq!(code, Some(1), "{line}");
     assert!(line.contains("file/ringfence"), "{line}");
 }
+
+#[test]
+fn a_start_on_a_full_disk_is_told_and_the_next_one_has_all() {
+    if !may_mount("a_start_on_a_full_disk_is_told_and_the_next_one_has_all") {
+        return;
+    }
+    let disk = SmallDisk::new(8 * 1024);
+    let directory = TempDir::new().expect("a directory for temporary files");
+    let database = disk.path().join("ringfence.db");
+    let mut daemon = Daemon::new(directory.path(), &format!("[storage]\npath = \"{}\"\n", database.display()));
+    disk.fill();
+    let (code, line) = failed_start(directory.path());
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("no room left") && line.contains(&*database.to_string_lossy()), "{line}");
+
+    // What the failed start has left does not hinder the next.
+    disk.clear();
+    daemon.start();
+    daemon.apply(&setup());
+    assert_eq!(daemon.money("/customers/c0", "balance"), OPENING);
+    // One that has its database already is up, and answers as soon as it can write.
+    daemon.kill();
+    disk.fill();
+    daemon.start();
+    assert_eq!(daemon.money("/customers/c0", "balance"), OPENING);
+    disk.clear();
+    let mut gateway = Gateway::new(host_of(0));
+    let request = gateway.authorize(&call_of("a0", "after"));
+    assert_eq!(gateway.answer(daemon.auth(), &request).code, Code::ACCESS_ACCEPT);
+}
