@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use live::daemon::Daemon;
 use live::gateway::{Call, Gateway, Status};
+use live::small_disk::{SmallDisk, may_mount};
 use live::{PATIENCE, binary, micros, setting, wait_until};
 use ringfence::wire::packet::Code;
 use serde_json::Value;
@@ -349,6 +350,83 @@ fn while_the_disk_is_full_nothing_is_answered_and_then_it_goes_on() {
     assert_eq!(daemon.money("/customers/c0", "balance"), OPENING - RETAIL.of(61));
 }
 
+/// Makes calls until one of them is not answered any more, and gives its Access-Request. What the
+/// database had already taken from the disk may hold a few.
+fn fill_up(disk: &SmallDisk, line: &mut Line, known: &mut BTreeMap<String, Known>) -> Vec<u8> {
+    for index in 0..300 {
+        disk.fill();
+        let session = format!("full-{index}");
+        let request = line.gateway.authorize(&call_of("a0", &session));
+        let answer = line.gateway.ask(line.auth, &request, Duration::from_millis(200), Duration::from_secs(2));
+        let told = answer.and_then(|answer| answer.session_timeout);
+        known.insert(session, Known { told, ..Known::default() });
+        if told.is_none() {
+            return request;
+        }
+    }
+    panic!("the disk is full, and all is answered");
+}
+
+#[test]
+fn with_a_disk_without_room_nothing_is_answered_and_then_it_goes_on() {
+    if !may_mount("with_a_disk_without_room_nothing_is_answered_and_then_it_goes_on") {
+        return;
+    }
+    let disk = SmallDisk::new(8 * 1024);
+    let directory = TempDir::new().expect("a directory for temporary files");
+    let more = format!(
+        "[storage]\npath = \"{}\"\n[credit]\nsetup_seconds_max = 3600\n",
+        disk.path().join("ringfence.db").display()
+    );
+    let mut daemon = Daemon::started(directory.path(), &more);
+    daemon.apply(&setup());
+    let mut line = Line { gateway: Gateway::new(host_of(0)), auth: daemon.auth(), acct: daemon.acct() };
+    let (every, for_short) = (Duration::from_millis(200), Duration::from_secs(2));
+    let call = call_of("a0", "before");
+    let mut known = BTreeMap::new();
+    let request = line.gateway.authorize(&call);
+    let answer = line.gateway.answer(line.auth, &request);
+    let start = line.gateway.account(&call, Status::Start, 0, answer.class.as_deref());
+    line.gateway.answer(line.acct, &start);
+
+    let access = fill_up(&disk, &mut line, &mut known);
+    let stop = line.gateway.account(&call, Status::Stop, 61, answer.class.as_deref());
+    let (probe, other_probe) = (line.gateway.status_server(), line.gateway.status_server());
+    for (port, request, what) in [
+        (line.acct, &stop, "a Stop that is not recorded"),
+        (line.auth, &access, "a call that is not recorded"),
+        (line.auth, &probe, "whether it is there to authorize"),
+        (line.acct, &other_probe, "whether it is there to account"),
+    ] {
+        assert_eq!(line.gateway.ask(port, request, every, for_short), None, "{what} was answered");
+    }
+    assert!(daemon.is_running());
+    let page = |path| daemon.status().request("GET", path, None);
+    let ready = page("/readyz");
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    for body in [ready.body, page("/status").body] {
+        assert!(body.contains("the journal cannot be written: no room left"), "{body}");
+    }
+    assert_eq!((page("/healthz").status, daemon.metric("ringfence_ready")), (200, 0));
+
+    disk.clear();
+    assert_eq!(line.gateway.answer(line.acct, &stop).code, Code::ACCOUNTING_RESPONSE);
+    // Answered twice, charged once.
+    assert_eq!(line.gateway.answer(line.acct, &stop).code, Code::ACCOUNTING_RESPONSE);
+    let accept = line.gateway.answer(line.auth, &access);
+    assert_eq!(accept.code, Code::ACCESS_ACCEPT);
+    line.gateway.answer(line.auth, &probe);
+    wait_until("it is ready again", || daemon.status().request("GET", "/readyz", None).status == 200);
+    let unanswered = known.values_mut().find(|call| call.told.is_none()).expect("the one that filled the disk");
+    unanswered.told = accept.session_timeout;
+    let stopped = Known { told: answer.session_timeout, started: true, stop_sent: Some(61), stop_answered: true };
+    known.insert("before".into(), stopped);
+    check(&daemon, &known);
+    daemon.kill();
+    daemon.start();
+    check(&daemon, &known);
+}
+
 /// Runs the binary to its end.
 fn run(directory: &Path, arguments: &[&str]) -> Output {
     Command::new(binary())
@@ -418,4 +496,34 @@ fn a_database_that_cannot_be_made_stops_the_start() {
     let (code, line) = failed_start(directory.path());
     assert_eq!(code, Some(1), "{line}");
     assert!(line.contains("file/ringfence"), "{line}");
+}
+
+#[test]
+fn a_start_on_a_full_disk_is_told_and_the_next_one_has_all() {
+    if !may_mount("a_start_on_a_full_disk_is_told_and_the_next_one_has_all") {
+        return;
+    }
+    let disk = SmallDisk::new(8 * 1024);
+    let directory = TempDir::new().expect("a directory for temporary files");
+    let database = disk.path().join("ringfence.db");
+    let mut daemon = Daemon::new(directory.path(), &format!("[storage]\npath = \"{}\"\n", database.display()));
+    disk.fill();
+    let (code, line) = failed_start(directory.path());
+    assert_eq!(code, Some(1), "{line}");
+    assert!(line.contains("no room left") && line.contains(&*database.to_string_lossy()), "{line}");
+
+    // What the failed start has left does not hinder the next.
+    disk.clear();
+    daemon.start();
+    daemon.apply(&setup());
+    assert_eq!(daemon.money("/customers/c0", "balance"), OPENING);
+    // One that has its database already is up, and answers as soon as it can write.
+    daemon.kill();
+    disk.fill();
+    daemon.start();
+    assert_eq!(daemon.money("/customers/c0", "balance"), OPENING);
+    disk.clear();
+    let mut gateway = Gateway::new(host_of(0));
+    let request = gateway.authorize(&call_of("a0", "after"));
+    assert_eq!(gateway.answer(daemon.auth(), &request).code, Code::ACCESS_ACCEPT);
 }

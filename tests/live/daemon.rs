@@ -159,6 +159,21 @@ impl Daemon {
         value.map_or(0, |value| value.trim().parse().unwrap_or_else(|_| panic!("{name} {value}")))
     }
 
+    /// The sum of all metrics whose names with labels begin so, such as `ringfence_drops_total{`.
+    pub fn metrics_sum(&self, beginning: &str) -> u64 {
+        let text = self.status().request("GET", "/metrics", None).body;
+        let values = text.lines().filter(|line| line.starts_with(beginning)).filter_map(|line| line.rsplit(' ').next());
+        values.map(|value| value.parse::<u64>().unwrap_or_else(|_| panic!("{beginning} {value}"))).sum()
+    }
+
+    /// What it holds in memory (VmRSS).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process())).expect("running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("Linux tells VmRSS");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kibibytes * 1024
+    }
+
     /// Runs `ringfence` with the socket of this daemon.
     pub fn command(&self, arguments: &[&str]) -> Output {
         Command::new(binary())

@@ -9,7 +9,10 @@ use ringfence::wire::kind;
 use ringfence::wire::packet::{Code, Packet};
 use ringfence::wire::request::{RequestBuilder, verify_reply};
 
-use super::now;
+use super::{PATIENCE, now};
+
+/// How long a gateway waits before it sends the same again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 pub const SECRET: &str = "testing123";
 
@@ -35,7 +38,12 @@ pub struct Answer {
     pub session_timeout: Option<u32>,
     pub class: Option<Vec<u8>>,
     pub message: Option<String>,
+    /// h323-return-code with its name, as it is sent.
+    pub return_code: Option<String>,
 }
+
+/// Vendor and number of h323-return-code.
+const RETURN_CODE: (u32, u8) = (9, 103);
 
 /// One call of an account.
 #[derive(Clone, Debug)]
@@ -75,9 +83,23 @@ impl Gateway {
         self.finish(call, request)
     }
 
-    fn request(&mut self, code: Code) -> RequestBuilder {
+    /// A Status-Server (RFC 5997).
+    pub fn status_server(&mut self) -> Vec<u8> {
+        let mut request = self.request(Code::STATUS_SERVER);
+        self.signed(request.message_authenticator(true))
+    }
+
+    /// A request without attributes.
+    pub fn request(&mut self, code: Code) -> RequestBuilder {
         self.identifier = self.identifier.wrapping_add(1);
         RequestBuilder::new(code, self.identifier)
+    }
+
+    /// The datagram of a request.
+    pub fn signed(&self, request: &RequestBuilder) -> Vec<u8> {
+        let mut authenticator = [0; 16];
+        fastrand::fill(&mut authenticator);
+        request.finish(&self.secret, authenticator).expect("short enough")
     }
 
     fn finish(&self, call: &Call<'_>, mut request: RequestBuilder) -> Vec<u8> {
@@ -85,14 +107,52 @@ impl Gateway {
             .text(kind::CALLING_STATION_ID, call.caller)
             .text(kind::CALLED_STATION_ID, call.called)
             .text(kind::ACCT_SESSION_ID, call.session);
-        let mut authenticator = [0; 16];
-        fastrand::fill(&mut authenticator);
-        request.finish(&self.secret, authenticator).expect("short enough")
+        self.signed(&request)
+    }
+
+    /// Sends a datagram, whatever is in it.
+    pub fn send(&self, server: SocketAddr, datagram: &[u8]) {
+        self.socket.send_to(datagram, server).expect("the loopback takes a datagram");
+    }
+
+    /// How many datagrams have come that nobody has read yet; they are gone then.
+    pub fn unread(&self) -> usize {
+        self.socket.set_nonblocking(true).expect("a socket of ours");
+        let unread = std::iter::from_fn(|| self.socket.recv_from(&mut [0; 8]).ok()).count();
+        self.socket.set_nonblocking(false).expect("a socket of ours");
+        unread
+    }
+
+    /// The answer that must come.
+    ///
+    /// # Panics
+    /// It does not.
+    pub fn answer(&self, server: SocketAddr, request: &[u8]) -> Answer {
+        self.ask(server, request, AGAIN, PATIENCE).expect("an answer")
+    }
+
+    /// Its bytes.
+    ///
+    /// # Panics
+    /// It does not come.
+    pub fn answer_bytes(&self, server: SocketAddr, request: &[u8]) -> Vec<u8> {
+        self.ask_for_bytes(server, request, AGAIN, PATIENCE).expect("an answer")
     }
 
     /// Sends a request, and the same again every `every`, until its answer comes; `None` after
     /// `patience`.
     pub fn ask(&self, server: SocketAddr, request: &[u8], every: Duration, patience: Duration) -> Option<Answer> {
+        let reply = self.ask_for_bytes(server, request, every, patience)?;
+        Some(Answer::of(&Packet::decode(&reply).expect("it was read before")))
+    }
+
+    fn ask_for_bytes(
+        &self,
+        server: SocketAddr,
+        request: &[u8],
+        every: Duration,
+        patience: Duration,
+    ) -> Option<Vec<u8>> {
         let deadline = now() + patience;
         let mut buffer = [0; 4096];
         while now() < deadline {
@@ -107,8 +167,9 @@ impl Gateway {
                 self.socket.set_read_timeout(Some(left)).expect("not zero");
                 match self.socket.recv_from(&mut buffer) {
                     Ok((length, from)) if from == server => {
-                        if let Some(answer) = self.read(&buffer[..length], request) {
-                            return Some(answer);
+                        let reply = &buffer[..length];
+                        if self.answers(reply, request) {
+                            return Some(reply.to_vec());
                         }
                     }
                     Ok(_) => {}
@@ -122,16 +183,16 @@ impl Gateway {
         None
     }
 
-    /// The answer, if it is one to this request; one to an earlier request is passed over.
+    /// Whether it is the answer to this request; one to an earlier request is passed over.
     ///
     /// # Panics
     /// It has the identifier of the request, but does not prove the secret.
-    fn read(&self, reply: &[u8], request: &[u8]) -> Option<Answer> {
+    fn answers(&self, reply: &[u8], request: &[u8]) -> bool {
         if reply.get(1) != request.get(1) {
-            return None;
+            return false;
         }
-        let packet = verify_reply(reply, request, &self.secret).unwrap_or_else(|error| panic!("a bad reply: {error}"));
-        Some(Answer::of(&packet))
+        verify_reply(reply, request, &self.secret).unwrap_or_else(|error| panic!("a bad reply: {error}"));
+        true
     }
 }
 
@@ -145,6 +206,9 @@ impl Answer {
             session_timeout: seconds,
             class: packet.first(kind::CLASS).map(<[u8]>::to_vec),
             message: packet.first(kind::REPLY_MESSAGE).map(|value| String::from_utf8_lossy(value).into_owned()),
+            return_code: packet
+                .first_vendor(RETURN_CODE.0, RETURN_CODE.1)
+                .map(|value| String::from_utf8_lossy(value).into_owned()),
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod daemon;
 pub mod gateway;
 pub mod http;
+pub mod small_disk;
 
 use std::net::UdpSocket;
 use std::path::PathBuf;
