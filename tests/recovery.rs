@@ -511,6 +511,7 @@ fn a_start_on_a_full_disk_is_told_and_the_next_one_has_all() {
     let (code, line) = failed_start(directory.path());
     assert_eq!(code, Some(1), "{line}");
     assert!(line.contains("no room left") && line.contains(&*database.to_string_lossy()), "{line}");
+    assert!(!line.contains("by itself"), "it has ended: {line}");
 
     // What the failed start has left does not hinder the next.
     disk.clear();

@@ -37,11 +37,11 @@ impl PastName<'_> {
 pub fn recall<E>(
     nas: NasKey,
     identity: &CallIdentity,
-    mut look_up: impl FnMut(PastName<'_>) -> Result<Vec<Box<Call>>, E>,
+    mut look_up: impl FnMut(PastName<'_>) -> Result<Vec<Call>, E>,
 ) -> Result<Option<Box<Call>>, E> {
     if let Some(class) = identity.class {
         match look_up(PastName::Call(class))?.into_iter().next() {
-            Some(call) if call.nas == nas => return Ok(Some(call)),
+            Some(call) if call.nas == nas => return Ok(Some(Box::new(call))),
             Some(_) => {}
             // It means no other call, whatever else the packet says.
             None => return Ok(None),
@@ -50,18 +50,19 @@ pub fn recall<E>(
     if let Some(key) = &identity.key
         && let Some(call) = look_up(PastName::Key(nas, key))?.into_iter().next()
     {
-        return Ok(Some(call));
+        return Ok(Some(Box::new(call)));
     }
     if let Some(conf_id) = identity.conf_id
         && let Some(call) = look_up(PastName::Conference(conf_id))?.into_iter().next()
     {
-        return Ok(Some(call));
+        return Ok(Some(Box::new(call)));
     }
     if identity.session_id.is_empty() {
         return Ok(None);
     }
     let of_session = look_up(PastName::Session(nas, &identity.session_id))?;
-    Ok(of_session.into_iter().find(|call| !call.is_named_by_session() && call.agrees_with(identity)))
+    let meant = |call: &Call| !call.is_named_by_session() && call.agrees_with(identity);
+    Ok(of_session.into_iter().find(meant).map(Box::new))
 }
 
 #[cfg(test)]
@@ -82,7 +83,7 @@ mod tests {
     /// What a gateway's packet recalls out of these.
     fn recalled(past: &[Call], identity: CallIdentity) -> Option<u64> {
         let found = recall::<()>(NasKey(1), &identity, |name| {
-            Ok(past.iter().rev().filter(|call| name.is_of(call)).map(|call| Box::new(call.clone())).collect())
+            Ok(past.iter().rev().filter(|call| name.is_of(call)).cloned().collect())
         });
         found.unwrap().map(|call| call.id.0)
     }

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::domain::id::{PartyKey, TariffKey};
 use crate::domain::money::Money;
 
+/// What SQLite takes of a disk at a time: less is no room.
+const ROOM_BYTES_MIN: u64 = 64 * 1024;
+
 /// Why something could not be stored or read.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -66,7 +69,7 @@ pub enum StoreError {
         why: String,
     },
     /// There is no room.
-    #[error("no room left for {}; free some space: the work goes on by itself then", path.display())]
+    #[error("no room left for {}; free some space", path.display())]
     Full {
         /// Which file.
         path: PathBuf,
@@ -226,6 +229,8 @@ impl StoreError {
             Some(ErrorCode::NotADatabase) => StoreError::NotADatabase { path },
             Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, why },
             Some(ErrorCode::DiskFull) => StoreError::Full { path },
+            // What of its files SQLite maps into memory has other words for it.
+            Some(ErrorCode::SystemIoFailure) if has_no_room(&path) => StoreError::Full { path },
             Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
                 StoreError::Open { path, why }
             }
@@ -241,6 +246,13 @@ impl StoreError {
             _ => StoreError::File { path: path.to_owned(), why: one_line(&error.to_string()) },
         }
     }
+}
+
+/// Whether the disk of a file has hardly any room left.
+fn has_no_room(path: &Path) -> bool {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    nix::sys::statvfs::statvfs(directory)
+        .is_ok_and(|disk| disk.blocks_available().saturating_mul(disk.fragment_size()) < ROOM_BYTES_MIN)
 }
 
 fn one_line(text: &str) -> String {

@@ -459,7 +459,7 @@ impl Reports for MemoryStore {
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
         let disk = self.catch_up()?;
         recall(nas, identity, |name| {
-            Ok(disk.tables.ended.values().rev().filter(|call| name.is_of(call)).cloned().collect())
+            Ok(disk.tables.ended.values().rev().filter(|call| name.is_of(call)).map(|call| Call::clone(call)).collect())
         })
     }
 

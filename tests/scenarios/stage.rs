@@ -106,7 +106,7 @@ impl Stage {
         }
         let found = recall::<Infallible>(nas, identity, |name| {
             let of_name = self.forgotten.values().rev().filter(|call| name.is_of(call));
-            Ok(of_name.map(|call| Box::new(call.clone())).collect())
+            Ok(of_name.cloned().collect())
         });
         found.unwrap_or_else(|never| match never {})
     }

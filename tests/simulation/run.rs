@@ -599,7 +599,7 @@ impl Simulation {
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Option<Call> {
         let found = recall::<Infallible>(nas, identity, |name| {
             let of_name = self.tables.values().rev().filter(|call| name.is_of(call));
-            Ok(of_name.map(|call| Box::new(call.clone())).collect())
+            Ok(of_name.cloned().collect())
         });
         found.unwrap_or_else(|never| match never {}).map(|call| *call)
     }

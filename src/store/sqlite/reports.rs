@@ -82,12 +82,12 @@ impl SqliteReports {
     }
 
     /// Calls that are over, newest first, of those that a condition finds.
-    fn ended(&self, tables: &Connection, condition: &str, values: &[Value]) -> Result<Vec<Box<Call>>, StoreError> {
+    fn ended(&self, tables: &Connection, condition: &str, values: &[Value]) -> Result<Vec<Call>, StoreError> {
         let sql =
             format!("SELECT call, body FROM ended_calls WHERE {condition} ORDER BY call DESC LIMIT {CALLS_FOUND_MAX}");
         self.lines(tables, &sql, values, |row| {
             let (id, body): (i64, Vec<u8>) = row.get(0).and_then(|id| Ok((id, row.get(1)?))).map_err(self.failed())?;
-            read_value::<Call>(&body).map(Box::new).map_err(|fault| StoreError::Row {
+            read_value::<Call>(&body).map_err(|fault| StoreError::Row {
                 table: "ended_calls",
                 row: id,
                 why: fault.to_string(),
@@ -242,7 +242,7 @@ impl Reports for SqliteReports {
 
     fn ended_call(&self, call: CallId) -> Result<Option<Box<Call>>, StoreError> {
         let found = self.ask(|tables| self.ended(tables, "call = ?", &[integer(call.0).into()]))?;
-        Ok(found.into_iter().next())
+        Ok(found.into_iter().next().map(Box::new))
     }
 
     fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Result<Option<Box<Call>>, StoreError> {
