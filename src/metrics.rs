@@ -302,10 +302,12 @@ pub enum DisconnectOutcome {
     Refused,
     /// No answer, though it was sent again and again.
     Unanswered,
+    /// The NAS could not be asked.
+    NotSent,
 }
 
 /// The labels of [`DisconnectOutcome`], in its order.
-pub const DISCONNECT_OUTCOMES: [&str; 4] = ["acknowledged", "gone", "refused", "unanswered"];
+pub const DISCONNECT_OUTCOMES: [&str; 5] = ["acknowledged", "gone", "refused", "unanswered", "not_sent"];
 
 impl Label for DisconnectOutcome {
     fn index(self) -> usize {

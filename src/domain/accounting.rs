@@ -118,7 +118,7 @@ impl Told<'_> {
     /// Whether it tells of what came after a call was closed without word from its NAS that it ended.
     fn is_after_unproven_end(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
-        let proven_down = matches!(ending.reason, EndReason::NasRestarted | EndReason::UnknownToNas);
+        let proven_down = ending.reason == EndReason::NasRestarted;
         ending.is_unproven() && !ending.by_originate_leg && !proven_down && self.at > ending.at
     }
 

@@ -269,8 +269,57 @@ pub struct LegEnd {
 pub struct DisconnectAsked {
     /// Why.
     pub why: DisconnectReason,
-    /// When.
+    /// When first.
     pub at: Timestamp,
+    /// How often it was asked.
+    pub attempts: u32,
+    /// What became of the latest attempt, if that is known.
+    pub answer: Option<DisconnectAnswer>,
+    /// When it is asked again, unless the call is over by then.
+    pub again_at: Timestamp,
+}
+
+/// What became of a request to a NAS (RFC 5176).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DisconnectAnswer {
+    /// It does so (ACK).
+    Acknowledged,
+    /// It does not (NAK), with the Error-Cause that it gave.
+    Refused(Option<u32>),
+    /// It said nothing, though it was asked again and again.
+    Unanswered,
+    /// It could not be asked: it has no address for that, or nothing tells it which call is meant.
+    NotSent,
+}
+
+/// Error-Cause Session-Context-Not-Found (RFC 5176, 3.5).
+pub const SESSION_CONTEXT_NOT_FOUND: u32 = 503;
+
+impl DisconnectAnswer {
+    /// Whether the NAS says that it has no such call.
+    pub const fn is_gone(self) -> bool {
+        matches!(self, DisconnectAnswer::Refused(Some(SESSION_CONTEXT_NOT_FOUND)))
+    }
+
+    /// Whether the call was up at its NAS when it answered.
+    pub const fn shows_call_up(self) -> bool {
+        match self {
+            DisconnectAnswer::Acknowledged => true,
+            DisconnectAnswer::Refused(_) => !self.is_gone(),
+            DisconnectAnswer::Unanswered | DisconnectAnswer::NotSent => false,
+        }
+    }
+
+    /// The word that logs and the API use.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DisconnectAnswer::Acknowledged => "acknowledged",
+            DisconnectAnswer::Refused(_) if self.is_gone() => "gone",
+            DisconnectAnswer::Refused(_) => "refused",
+            DisconnectAnswer::Unanswered => "unanswered",
+            DisconnectAnswer::NotSent => "not_sent",
+        }
+    }
 }
 
 /// Why a call is asked to end.
@@ -284,6 +333,8 @@ pub enum DisconnectReason {
     Operator,
     /// It is as long as a call may be.
     LongestCall,
+    /// Its account, or one that pays for it, was blocked.
+    Blocked,
 }
 
 impl DisconnectReason {
@@ -294,6 +345,7 @@ impl DisconnectReason {
             DisconnectReason::NotAuthorized => "not_authorized",
             DisconnectReason::Operator => "operator",
             DisconnectReason::LongestCall => "longest_call",
+            DisconnectReason::Blocked => "blocked",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::book::{Book, BookChange};
-use super::call::{Call, CallKey, LegOrigin};
+use super::call::{Call, CallKey, DisconnectAnswer, LegOrigin};
 use super::id::{AccountKey, CallId, ConfId, ConnectionKey, EntryId, NasKey, PartyKey};
 use super::money::Money;
 use super::time::Timestamp;
@@ -38,12 +38,37 @@ pub enum Command {
     },
     /// An operator asks what a call would cost and whether it would be let through. Nothing changes.
     Quote(Box<Quote>),
+    /// A NAS answered what it was asked about a call, or did not.
+    NasAnswered(NasAnswered),
     /// An operator has a call ended at the NAS.
     DisconnectCall {
         /// The call.
         call: CallId,
         /// Who asked.
         by: Box<str>,
+    },
+}
+
+/// What became of a request to a NAS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NasAnswered {
+    /// About which call it was.
+    pub call: CallId,
+    /// What it was asked.
+    pub asked: NasAsked,
+    /// What it answered.
+    pub answer: DisconnectAnswer,
+}
+
+/// What a NAS was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NasAsked {
+    /// To end the call (Disconnect-Request).
+    Disconnect,
+    /// To let it last longer (CoA-Request with Session-Timeout).
+    Prolong {
+        /// Seconds from its answer.
+        seconds: u64,
     },
 }
 

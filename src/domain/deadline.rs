@@ -12,6 +12,10 @@ pub enum Due {
     NextChunk,
     /// The last that could be reserved ends: have the call ended.
     CreditEnds,
+    /// Money may have come for a call whose last reservation runs.
+    MoneyMoved,
+    /// Its NAS has not ended it yet: ask again.
+    DisconnectAgain,
     /// No leg of the caller's side came: charge by the longest of the other side.
     LegWaitOver,
     /// Nobody told of an answer in time.
@@ -34,9 +38,12 @@ pub fn next_due(call: &Call, policy: &Policy) -> Option<(Timestamp, Due)> {
             Some(earlier_of(leg_wait(call, policy), Some(setup_over(call, policy)))?)
         }
         CallState::Confirmed | CallState::Disconnecting => {
-            let Some(connected) = call.connected_at else { return Some(setup_over(call, policy)) };
+            let Some(connected) = call.connected_at else {
+                return earlier_of(disconnect_again(call), Some(setup_over(call, policy)));
+            };
             let waits = [
                 chunk(call, connected, policy),
+                disconnect_again(call),
                 leg_wait(call, policy),
                 interims_missed(call, policy),
                 Some(grant_overdue(call, connected, policy)),
@@ -85,6 +92,12 @@ fn chunk(call: &Call, connected: Timestamp, policy: &Policy) -> At {
         (policy.lead_seconds.max(policy.margin_seconds), Due::NextChunk)
     };
     Some((connected.plus_seconds(reservation.seconds.saturating_sub(ahead)), due))
+}
+
+/// A NAS that cannot be asked is not asked again.
+fn disconnect_again(call: &Call) -> At {
+    let asked = call.disconnect.filter(|_| call.abilities.has_disconnect_address)?;
+    (call.state == CallState::Disconnecting).then_some((asked.again_at, Due::DisconnectAgain))
 }
 
 /// Only after all known legs of the carrier's side ended, where one of them was answered: as long as

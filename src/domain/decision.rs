@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::book::BookChange;
-use super::call::{Call, CallState, DisconnectReason, Ending, Flags, Leg};
+use super::call::{Call, CallState, DisconnectAnswer, DisconnectReason, Ending, Flags, Leg};
 use super::cdr::{Cdr, Entry};
 use super::id::{AccountKey, CallId, CarrierKey, ConfId, ConnectionKey, EntryId, NasKey, PartyKey};
 use super::ledger::Settlement;
@@ -358,6 +358,37 @@ pub enum Event {
         /// Which operator asked, if one did.
         by: Option<Box<str>>,
     },
+    /// The NAS was asked once more to end a call.
+    DisconnectRepeated {
+        /// The call.
+        call: CallId,
+    },
+    /// What became of a request to end a call.
+    DisconnectAnswered {
+        /// The call.
+        call: CallId,
+        /// What.
+        answer: DisconnectAnswer,
+    },
+    /// What became of a request to let a call last longer.
+    ProlongAnswered {
+        /// The call.
+        call: CallId,
+        /// Seconds from its answer that the NAS was told.
+        seconds: u64,
+        /// What.
+        answer: DisconnectAnswer,
+    },
+    /// Money may have come for a call that has its last reservation: the next chunk will be asked for.
+    ExtensionAwaited {
+        /// The call.
+        call: CallId,
+    },
+    /// It was looked whether money had come for a call, and none had. Not kept.
+    Reconsidered {
+        /// The call.
+        call: CallId,
+    },
     /// An operator took a call out of the registry; what was evident of it is charged.
     RemovalAsked {
         /// The call.
@@ -416,7 +447,7 @@ pub enum Event {
 impl Event {
     /// Whether a reply must wait until it is on disk. What takes nothing is not waited for.
     pub fn is_durable(&self) -> bool {
-        !matches!(self, Event::Attempted { .. } | Event::Rejected(_))
+        !matches!(self, Event::Attempted { .. } | Event::Rejected(_) | Event::Reconsidered { .. })
     }
 
     /// The call that it is about.
@@ -432,6 +463,11 @@ impl Event {
             | Event::Repriced { call, .. }
             | Event::Flagged { call, .. }
             | Event::DisconnectAsked { call, .. }
+            | Event::DisconnectRepeated { call }
+            | Event::DisconnectAnswered { call, .. }
+            | Event::ProlongAnswered { call, .. }
+            | Event::ExtensionAwaited { call }
+            | Event::Reconsidered { call }
             | Event::RemovalAsked { call, .. }
             | Event::Revived { call }
             | Event::PacketSeen { call, .. } => Some(*call),
@@ -551,6 +587,15 @@ pub enum Alarm {
         call: CallId,
         /// Which NAS let it through.
         nas: NasKey,
+    },
+    /// A NAS did not do what it was asked about a call.
+    NotObeyed {
+        /// The call.
+        call: CallId,
+        /// Which NAS.
+        nas: NasKey,
+        /// What it answered, if it did.
+        answer: DisconnectAnswer,
     },
     /// A call cost more than was reserved for it.
     Overrun {

@@ -1,13 +1,14 @@
 //! Tick: what time alone makes happen to a call.
 
 use super::accounting::disconnect;
+use super::authorize;
 use super::book::Book;
-use super::call::{Call, DisconnectReason, EndReason};
-use super::deadline::{Due, next_due};
+use super::call::{Call, CallState, DisconnectReason, EndReason, Reservation};
+use super::deadline::Due;
 use super::decision::{Decision, Effect, Event, Reply};
 use super::draft::Draft;
 use super::nas::{Guard, MissingStop};
-use super::reserve;
+use super::reserve::{self, Plan};
 use super::settle::{self, Closing};
 use super::time::Timestamp;
 use super::world::World;
@@ -17,8 +18,7 @@ const FORGOTTEN_AT_ONCE_MAX: usize = 256;
 
 /// Decides about the one call that is due first; nothing where none is due yet.
 pub(super) fn tick(world: &World, book: &Book, now: Timestamp) -> Decision {
-    let due = world.next_due_call().and_then(|call| Some((call, next_due(call, world.policy())?)));
-    let Some((call, (_, due))) = due.filter(|(_, (at, _))| *at <= now) else {
+    let Some((call, _, due)) = world.next_due().filter(|(_, at, _)| *at <= now) else {
         return Decision { reply: Reply::None, events: Vec::new(), effects: Vec::new() };
     };
     if due == Due::Forget {
@@ -27,8 +27,10 @@ pub(super) fn tick(world: &World, book: &Book, now: Timestamp) -> Decision {
     }
     let mut draft = Draft::new(world, book, now, call.clone());
     match due {
-        Due::NextChunk => next_chunk(&mut draft, false),
-        Due::CreditEnds => next_chunk(&mut draft, true),
+        Due::NextChunk => next_chunk(&mut draft),
+        Due::CreditEnds => credit_ends(&mut draft),
+        Due::MoneyMoved => money_moved(&mut draft),
+        Due::DisconnectAgain => disconnect_again(&mut draft),
         Due::LegWaitOver => settle_by_originate_leg(&mut draft),
         Due::SetupOver => close(&mut draft, EndReason::SetupExpired, 0),
         Due::InterimsMissed => close_by_evidence(&mut draft, EndReason::InterimsMissed),
@@ -45,43 +47,93 @@ pub(super) fn forget_too_many(world: &World) -> Option<Event> {
     (!calls.is_empty()).then_some(Event::Forgotten { calls })
 }
 
-fn next_chunk(draft: &mut Draft<'_>, is_last: bool) {
-    let Some(reservation) = draft.call.reservation else { return };
-    let so_far = draft.call.seconds_so_far(draft.now);
-    let ask = reserve::ask(draft.world, &draft.call, so_far);
+/// The next part of a call, or that there is none.
+enum Next {
+    /// So much more can be reserved.
+    More(Plan),
+    /// Nothing more now; the plan tells what there is.
+    Nothing(Plan),
+}
+
+fn next_of(draft: &Draft<'_>, held: Reservation) -> Next {
+    let (world, book, call) = (draft.world, draft.book, &draft.call);
+    let so_far = call.seconds_so_far(draft.now);
+    let nothing =
+        |affordable, means| Next::Nothing(Plan { amounts: Vec::new(), seconds: held.seconds, affordable, means });
+    match reserve::plan(world, book, call, so_far, reserve::ask(world, call, so_far)) {
+        Ok(plan) if authorize::is_blocked(book, call) => nothing(held.seconds, plan.means),
+        Ok(plan) if plan.seconds > held.seconds => Next::More(plan),
+        Ok(plan) => nothing(plan.affordable, plan.means),
+        Err(shortage) => nothing(shortage.affordable, shortage.means),
+    }
+}
+
+fn next_chunk(draft: &mut Draft<'_>) {
+    let Some(held) = draft.call.reservation else { return };
+    match next_of(draft, held) {
+        Next::More(plan) => extend(draft, plan),
+        Next::Nothing(plan) => refuse_extension(draft, plan),
+    }
+}
+
+/// The last that is reserved is about to be used up.
+fn credit_ends(draft: &mut Draft<'_>) {
+    let Some(held) = draft.call.reservation else { return };
+    match next_of(draft, held) {
+        Next::More(plan) => extend(draft, plan),
+        Next::Nothing(plan) => {
+            let longest = plan.affordable >= draft.world.policy().call_seconds_max;
+            let why = match longest {
+                _ if authorize::is_blocked(draft.book, &draft.call) => DisconnectReason::Blocked,
+                true => DisconnectReason::LongestCall,
+                false => DisconnectReason::CreditEnds,
+            };
+            disconnect(draft, why);
+        }
+    }
+}
+
+/// Somebody's money grew: does the call go on?
+fn money_moved(draft: &mut Draft<'_>) {
     let call = draft.call.id;
-    let affordable = match reserve::plan(draft.world, draft.book, &draft.call, so_far, ask) {
-        Ok(plan) if plan.seconds > reservation.seconds => {
-            let seconds = plan.seconds;
-            let extended = plan.into_event(&draft.call);
-            draft.record(Event::Extended(extended));
-            if draft.call.abilities.guard == Guard::Extend && draft.call.abilities.has_disconnect_address {
-                draft.effects.push(Effect::Prolong { call, seconds });
-            }
-            return;
-        }
-        Ok(plan) => {
-            let affordable = plan.affordable;
-            if !is_last {
-                let refused = reserve::Plan { amounts: Vec::new(), seconds: reservation.seconds, ..plan };
-                let refused = refused.into_event(&draft.call);
-                draft.record(Event::ExtensionRefused(refused));
-                return;
-            }
-            affordable
-        }
-        Err(shortage) if !is_last => {
-            let means = shortage.means;
-            let affordable = shortage.affordable;
-            let refused = reserve::Plan { amounts: Vec::new(), seconds: reservation.seconds, affordable, means };
-            let refused = refused.into_event(&draft.call);
-            draft.record(Event::ExtensionRefused(refused));
-            return;
-        }
-        Err(shortage) => shortage.affordable,
-    };
-    let longest = affordable >= draft.world.policy().call_seconds_max;
-    disconnect(draft, if longest { DisconnectReason::LongestCall } else { DisconnectReason::CreditEnds });
+    let Some(held) = draft.call.reservation else { return draft.record(Event::Reconsidered { call }) };
+    match next_of(draft, held) {
+        Next::More(plan) => extend(draft, plan),
+        // It has more than the next chunk ahead of it already.
+        Next::Nothing(plan) if plan.affordable > held.seconds => draft.record(Event::ExtensionAwaited { call }),
+        Next::Nothing(_) => draft.record(Event::Reconsidered { call }),
+    }
+}
+
+fn extend(draft: &mut Draft<'_>, plan: Plan) {
+    let (call, seconds) = (draft.call.id, plan.seconds);
+    let extended = plan.into_event(&draft.call);
+    draft.record(Event::Extended(extended));
+    if draft.call.abilities.guard == Guard::Extend && draft.call.abilities.has_disconnect_address {
+        draft.effects.push(Effect::Prolong { call, seconds });
+    }
+}
+
+fn refuse_extension(draft: &mut Draft<'_>, plan: Plan) {
+    let refused = plan.into_event(&draft.call);
+    draft.record(Event::ExtensionRefused(refused));
+}
+
+/// A call that was blocked while it is up ends with what is reserved for it.
+pub(super) fn end_with_what_is_reserved(draft: &mut Draft<'_>) {
+    let Some(held) = draft.call.reservation.filter(|held| !held.is_last) else { return };
+    if draft.call.state == CallState::Confirmed
+        && let Next::Nothing(plan) = next_of(draft, held)
+    {
+        refuse_extension(draft, plan);
+    }
+}
+
+fn disconnect_again(draft: &mut Draft<'_>) {
+    let Some(asked) = draft.call.disconnect else { return };
+    let call = draft.call.id;
+    draft.record(Event::DisconnectRepeated { call });
+    draft.effects.push(Effect::Disconnect { call, why: asked.why });
 }
 
 fn settle_by_originate_leg(draft: &mut Draft<'_>) {

@@ -8,6 +8,7 @@ use super::accounting;
 use super::authorize;
 use super::book::Book;
 use super::command::Command;
+use super::control;
 use super::decision::{Decision, Event};
 use super::due;
 use super::operate;
@@ -28,10 +29,11 @@ pub fn decide(world: &World, book: &Book, now: Timestamp, command: &Command) -> 
         Command::Account(told) => accounting::account(world, book, now, told),
         Command::RestartNas { nas, event_at } => operate::restart_nas(world, book, now, *nas, *event_at),
         Command::Tick => due::tick(world, book, now),
-        Command::ChangeBook(change) => operate::change_book(world, book, change),
+        Command::ChangeBook(change) => operate::change_book(world, book, now, change),
         Command::PostEntry(post) => operate::post_entry(world, book, post),
         Command::RemoveCall { call, by } => operate::remove_call(world, book, now, *call, by),
         Command::DisconnectCall { call, by } => operate::disconnect_call(world, *call, by),
+        Command::NasAnswered(answered) => control::nas_answered(world, book, now, answered),
         Command::Quote(asked) => authorize::quote(world, book, now, asked),
     };
     if decision.events.iter().any(|event| matches!(event, Event::Settled(_))) {

@@ -33,6 +33,7 @@ pub mod limit;
 pub mod policy;
 
 // What is, and what follows.
+pub mod control;
 pub mod deadline;
 pub mod engine;
 pub mod recall;

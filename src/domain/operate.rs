@@ -1,5 +1,6 @@
 //! What operators ask for: changes of the book, movements of money, calls removed or ended.
 
+use super::authorize;
 use super::book::{Book, BookChange};
 use super::call::{CallState, DisconnectReason, EndReason};
 use super::cdr::EntryKind;
@@ -21,7 +22,7 @@ fn refused(refusal: Refusal) -> Decision {
     Decision { reply: Reply::Refused(refusal), events: Vec::new(), effects: Vec::new() }
 }
 
-pub(super) fn change_book(world: &World, book: &Book, change: &ChangeBook) -> Decision {
+pub(super) fn change_book(world: &World, book: &Book, now: Timestamp, change: &ChangeBook) -> Decision {
     for change in &change.changes {
         if let Err(refusal) = may_be_removed(world, book, change) {
             return refused(refusal);
@@ -34,7 +35,28 @@ pub(super) fn change_book(world: &World, book: &Book, change: &ChangeBook) -> De
         let entry = ids.entry(world, *party, EntryKind::Opening, *amount, |entry| entry.by.clone_from(&change.by));
         events.push(Event::EntryPosted(Box::new(entry)));
     }
-    done(Done::Changed, events)
+    let mut decision = done(Done::Changed, events);
+    if change.changes.iter().any(|change| blocks(book, change)) {
+        for call in world.calls().filter(|call| call.is_alive()) {
+            if authorize::is_blocked(&change.book, call) {
+                let mut draft = Draft::new(world, &change.book, now, call.clone());
+                due::end_with_what_is_reserved(&mut draft);
+                decision.events.extend(draft.finish().0);
+            }
+        }
+    }
+    decision
+}
+
+/// Whether a change blocks somebody who was not.
+fn blocks(book: &Book, change: &BookChange) -> bool {
+    match change {
+        BookChange::PutParty(party) => party.blocked && book.party(party.key).is_some_and(|before| !before.blocked),
+        BookChange::PutAccount(account) => {
+            account.blocked && book.account(account.key).is_some_and(|before| !before.blocked)
+        }
+        _ => false,
+    }
 }
 
 /// What has calls or money stays.
@@ -111,17 +133,19 @@ pub(super) fn remove_call(world: &World, book: &Book, now: Timestamp, call: Call
     Decision { reply: Reply::Done(Done::Removed), events, effects }
 }
 
-/// Asks the NAS to end a call. Asking again has no new effect on our side.
+/// Asks the NAS to end a call; once more where it has not obeyed.
 pub(super) fn disconnect_call(world: &World, call: CallId, by: &str) -> Decision {
     let Some(call) = world.call(call).filter(|call| call.is_alive()) else { return refused(Refusal::NoSuchCall) };
-    if call.state == CallState::Disconnecting {
-        return done(Done::Disconnecting, Vec::new());
-    }
-    let (call, why) = (call.id, DisconnectReason::Operator);
+    let (id, why) = (call.id, DisconnectReason::Operator);
+    let event = match call.disconnect.filter(|_| call.state == CallState::Disconnecting) {
+        Some(asked) if asked.answer.is_none() => return done(Done::Disconnecting, Vec::new()),
+        Some(_) => Event::DisconnectRepeated { call: id },
+        None => Event::DisconnectAsked { call: id, why, by: Some(by.into()) },
+    };
     Decision {
         reply: Reply::Done(Done::Disconnecting),
-        events: vec![Event::DisconnectAsked { call, why, by: Some(by.into()) }],
-        effects: vec![Effect::Disconnect { call, why }],
+        events: vec![event],
+        effects: vec![Effect::Disconnect { call: id, why }],
     }
 }
 

@@ -23,6 +23,12 @@ pub struct Policy {
     pub grant_overdue_seconds: u64,
     /// How long after its last originate leg a call waits for an answer leg.
     pub leg_wait_seconds: u64,
+    /// How long after a disconnect that was not obeyed the NAS is asked again; doubled each time.
+    pub disconnect_again_seconds: u64,
+    /// The longest that becomes.
+    pub disconnect_again_seconds_max: u64,
+    /// How long a disconnect waits for its answer, and an answered one for its Stop.
+    pub disconnect_wait_seconds: u64,
     /// How long a call that is over is remembered.
     pub ended_kept_seconds: u64,
     /// How many calls that are over are remembered at most.
@@ -51,6 +57,9 @@ impl Default for Policy {
             interims_missed_max: 3,
             grant_overdue_seconds: 60,
             leg_wait_seconds: 5,
+            disconnect_again_seconds: 10,
+            disconnect_again_seconds_max: 300,
+            disconnect_wait_seconds: 60,
             ended_kept_seconds: 3_600,
             ended_kept_max: 1_000_000,
         }

@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use super::book::BookChange;
-use super::call::{Call, CallKey, CallState, DisconnectAsked, EndReason, Flags, LEGS_MAX, Reservation};
+use super::call::{
+    Call, CallKey, CallState, DisconnectAnswer, DisconnectAsked, EndReason, Flags, LEGS_MAX, Reservation,
+};
 use super::cdr::Entry;
 use super::command::CallIdentity;
-use super::deadline::next_due;
+use super::deadline::{Due, next_due};
 use super::decision::{Event, Identified, ReservedMoney, Settled};
 use super::id::{AccountKey, CallId, CdrId, ConfId, EntryId, NasKey, PartyKey};
 use super::ledger::Ledger;
@@ -48,8 +50,10 @@ pub struct World {
     by_conf_id: HashMap<ConfId, Vec<CallId>>,
     by_session_id: HashMap<(NasKey, Box<[u8]>), Vec<CallId>>,
     nameless: BTreeMap<(NasKey, AccountKey), BTreeSet<CallId>>,
+    short: BTreeMap<PartyKey, BTreeSet<CallId>>,
     // Not kept.
     attempts: Attempts,
+    reconsider: Reconsider,
 }
 
 /// An entry that was posted under an idempotency key.
@@ -61,6 +65,43 @@ pub struct Posted {
     pub amount: Money,
     /// When.
     pub at: Timestamp,
+}
+
+/// Calls that wait to be looked at because somebody's money has grown: each once a second at most,
+/// because the money of a busy customer moves with every call.
+#[derive(Clone, Debug, Default)]
+struct Reconsider {
+    waiting: BTreeSet<(Timestamp, CallId)>,
+    at: HashMap<CallId, Timestamp>,
+    /// When it was done last.
+    done: HashMap<CallId, Timestamp>,
+}
+
+impl Reconsider {
+    fn first(&self) -> Option<&(Timestamp, CallId)> {
+        self.waiting.first()
+    }
+
+    fn ask(&mut self, call: CallId, now: Timestamp) {
+        if self.at.contains_key(&call) {
+            return;
+        }
+        let due = self.done.get(&call).map_or(now, |done| done.plus_seconds(1).max(now));
+        self.at.insert(call, due);
+        self.waiting.insert((due, call));
+    }
+
+    fn done(&mut self, call: CallId, now: Timestamp) {
+        self.forget(call);
+        self.done.insert(call, now);
+    }
+
+    fn forget(&mut self, call: CallId) {
+        self.done.remove(&call);
+        if let Some(at) = self.at.remove(&call) {
+            self.waiting.remove(&(at, call));
+        }
+    }
 }
 
 /// All of a world that is kept; what is derived from it is not.
@@ -106,10 +147,17 @@ impl World {
             by_conf_id: HashMap::new(),
             by_session_id: HashMap::new(),
             nameless: BTreeMap::new(),
+            short: BTreeMap::new(),
             attempts: Attempts::default(),
+            reconsider: Reconsider::default(),
         };
         for call in image.calls {
             world.insert(call);
+        }
+        // What had been noted for them is not kept.
+        let short: Vec<PartyKey> = world.short.keys().copied().collect();
+        for party in short {
+            world.money_moved(party, world.last_instant);
         }
         world
     }
@@ -138,12 +186,26 @@ impl World {
 
     /// When the next thing is due.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.first().map(|(at, _)| *at)
+        self.deadlines.first().into_iter().chain(self.reconsider.first()).map(|(at, _)| *at).min()
     }
 
     /// The call that the next thing is due for.
     pub fn next_due_call(&self) -> Option<&Call> {
-        self.deadlines.first().and_then(|(_, call)| self.calls.get(call))
+        self.next_due().map(|(call, ..)| call)
+    }
+
+    /// The call that the next thing is due for, when, and what.
+    pub(super) fn next_due(&self) -> Option<(&Call, Timestamp, Due)> {
+        let by_itself = || {
+            let call = self.calls.get(&self.deadlines.first()?.1)?;
+            next_due(call, &self.policy).map(|(at, due)| (call, at, due))
+        };
+        match (self.deadlines.first(), self.reconsider.first()) {
+            (by_time, Some((at, call))) if by_time.is_none_or(|(by_time, _)| by_time > at) => {
+                self.calls.get(call).map(|call| (call, *at, Due::MoneyMoved))
+            }
+            _ => by_itself(),
+        }
     }
 
     /// A call, up or remembered.
@@ -293,7 +355,45 @@ impl World {
                 }
             }
             Event::Rejected(_) => {}
+            Event::Reconsidered { call } => self.reconsider.done(*call, at),
             _ => self.apply_to_call(at, event),
+        }
+        self.note_money(at, event);
+    }
+
+    /// Calls that have their last reservation may go on where somebody's money has grown.
+    fn note_money(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::EntryPosted(entry) if entry.amount > Money::ZERO => self.money_moved(entry.party, at),
+            Event::BookChanged { changes, .. } => {
+                for change in changes {
+                    match change {
+                        BookChange::PutParty(party) => self.money_moved(party.key, at),
+                        BookChange::PutAccount(account) => self.money_moved(account.customer, at),
+                        _ => {}
+                    }
+                }
+            }
+            Event::Settled(settled) => {
+                let payers =
+                    self.calls.get(&settled.call).map(|call| call.payers.iter().map(|payer| payer.party).collect());
+                let payers: Vec<PartyKey> = payers.unwrap_or_default();
+                for party in payers {
+                    self.money_moved(party, at);
+                }
+            }
+            Event::Corrected(corrected) => {
+                for entry in corrected.entries.iter().filter(|entry| entry.amount > Money::ZERO) {
+                    self.money_moved(entry.party, at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn money_moved(&mut self, party: PartyKey, at: Timestamp) {
+        for call in self.short.get(&party).into_iter().flatten() {
+            self.reconsider.ask(*call, at);
         }
     }
 
@@ -369,6 +469,13 @@ impl World {
             }
             _ => {}
         }
+        if is_short(&call) {
+            for payer in &call.payers {
+                self.short.entry(payer.party).or_default().insert(id);
+            }
+        } else {
+            self.reconsider.forget(id);
+        }
         if let Some(key) = &call.key {
             insert_sorted(self.by_key.entry((call.nas, key.clone())).or_default(), id);
         }
@@ -400,6 +507,16 @@ impl World {
             calls.remove(&id);
             if calls.is_empty() {
                 self.nameless.remove(&(call.nas, account));
+            }
+        }
+        if is_short(&call) {
+            for payer in &call.payers {
+                if let Some(calls) = self.short.get_mut(&payer.party) {
+                    calls.remove(&id);
+                    if calls.is_empty() {
+                        self.short.remove(&payer.party);
+                    }
+                }
             }
         }
         if let Some(key) = &call.key {
@@ -471,8 +588,30 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
         }
         Event::Flagged { flags, .. } => call.flags = call.flags.with(*flags),
         Event::DisconnectAsked { why, .. } => {
-            call.disconnect = Some(DisconnectAsked { why: *why, at });
+            let again_at = at.plus_seconds(policy.disconnect_wait_seconds);
+            call.disconnect = Some(DisconnectAsked { why: *why, at, attempts: 1, answer: None, again_at });
             call.state = CallState::Disconnecting;
+        }
+        Event::DisconnectRepeated { .. } => {
+            if let Some(asked) = &mut call.disconnect {
+                asked.attempts = asked.attempts.saturating_add(1);
+                asked.answer = None;
+                asked.again_at = at.plus_seconds(policy.disconnect_wait_seconds);
+            }
+        }
+        Event::DisconnectAnswered { answer, .. } => {
+            if let Some(asked) = &mut call.disconnect {
+                asked.answer = Some(*answer);
+                asked.again_at = at.plus_seconds(disconnect_pause(policy, asked.attempts, *answer));
+            }
+        }
+        Event::ProlongAnswered { seconds, answer: DisconnectAnswer::Acknowledged, .. } => {
+            call.told_seconds = call.told_seconds.max(Some(*seconds));
+        }
+        Event::ExtensionAwaited { .. } => {
+            if let Some(reservation) = &mut call.reservation {
+                reservation.is_last = false;
+            }
         }
         Event::Settled(settled) => settle(call, settled),
         Event::Corrected(corrected) => {
@@ -497,6 +636,16 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
         }
         _ => {}
     }
+}
+
+/// How long a NAS is left alone after an answer: one that obeys sends a Stop, one that does not is asked
+/// less and less often.
+fn disconnect_pause(policy: &Policy, attempts: u32, answer: DisconnectAnswer) -> u64 {
+    if answer == DisconnectAnswer::Acknowledged {
+        return policy.disconnect_wait_seconds;
+    }
+    let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
+    policy.disconnect_again_seconds.saturating_mul(doubled).min(policy.disconnect_again_seconds_max)
 }
 
 fn hold(call: &mut Call, money: &ReservedMoney) {
@@ -543,6 +692,11 @@ fn settle(call: &mut Call, settled: &Settled) {
     call.state = CallState::Terminated;
     call.ending = Some(settled.ending);
     call.flags = call.flags.with(settled.cdr.flags);
+}
+
+/// Whether a call ends with what is reserved for it, unless money comes.
+fn is_short(call: &Call) -> bool {
+    call.state == CallState::Confirmed && call.reservation.is_some_and(|reservation| reservation.is_last)
 }
 
 /// The Acct-Session-Id of a call that is not named by it.

@@ -1,20 +1,20 @@
-//! What the engine wants done outside, as far as it can be done: counted and logged. Requests to NASes
-//! (RFC 5176) are asked for here and not sent yet; the call's log and its state say that it was asked.
+//! What an operator should know at once: counted and logged.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::domain::book::Book;
 use crate::domain::decision::{Alarm, Effect};
 use crate::metrics::Metrics;
+use crate::service::explain::answered;
 use crate::service::log_pace::LogPace;
 
 /// Carries out effects.
 pub struct Alarms {
     metrics: Arc<Metrics>,
     clock: Clock,
-    disconnects: LogPace,
-    prolongs: LogPace,
+    not_obeyed: LogPace,
     not_chargeable: LogPace,
     overruns: LogPace,
 }
@@ -25,33 +25,31 @@ impl Alarms {
         Alarms {
             metrics,
             clock,
-            disconnects: LogPace::default(),
-            prolongs: LogPace::default(),
+            not_obeyed: LogPace::default(),
             not_chargeable: LogPace::default(),
             overruns: LogPace::default(),
         }
     }
 
     /// Carries out what a batch asked for.
-    pub fn carry_out(&self, effects: Vec<Effect>) {
+    pub fn carry_out(&self, book: &Book, effects: Vec<Effect>) {
         // An overrun is told for each payer, and counted for each call.
         let mut overrun = BTreeSet::new();
         let now = self.clock.now();
         for effect in effects {
             match effect {
-                Effect::Disconnect { call, why } => {
-                    if let Some(times) = self.disconnects.count(now) {
-                        tracing::warn!(%call, why = why.as_str(), times, "a call is to be ended; its NAS must do it by its grant");
-                    }
-                }
-                Effect::Prolong { call, seconds } => {
-                    if let Some(times) = self.prolongs.count(now) {
-                        tracing::info!(%call, seconds, times, "a call may last longer; its NAS learns it when it asks again");
+                Effect::Disconnect { .. } | Effect::Prolong { .. } => {}
+                Effect::Alarm(Alarm::NotObeyed { call, nas, answer }) => {
+                    if let Some(times) = self.not_obeyed.count(now) {
+                        let nas = name(book.nas(nas).map(|nas| &*nas.id));
+                        let answer = answered(answer);
+                        tracing::warn!(%call, nas, times, "asked about a call, a gateway {answer}");
                     }
                 }
                 Effect::Alarm(Alarm::NotChargeable { call, nas }) => {
                     if let Some(times) = self.not_chargeable.count(now) {
-                        tracing::error!(%call, nas_key = nas.0, times, "a call that nobody can be charged for");
+                        let nas = name(book.nas(nas).map(|nas| &*nas.id));
+                        tracing::error!(%call, nas, times, "a call that nobody can be charged for");
                     }
                 }
                 Effect::Alarm(Alarm::Overrun { call, party, amount }) => {
@@ -59,12 +57,17 @@ impl Alarms {
                         self.metrics.overruns.increment();
                     }
                     if let Some(times) = self.overruns.count(now) {
-                        tracing::warn!(%call, party_key = party.0, %amount, times, "a call cost more than was held for it");
+                        let party = name(book.party(party).map(|party| &*party.id));
+                        tracing::warn!(%call, party, %amount, times, "a call cost more than was held for it");
                     }
                 }
             }
         }
     }
+}
+
+fn name(id: Option<&str>) -> &str {
+    id.unwrap_or("(removed)")
 }
 
 #[cfg(test)]
@@ -82,7 +85,7 @@ mod tests {
             let amount = Money::from_micros(1);
             Effect::Alarm(Alarm::Overrun { call: CallId(call), party: PartyKey(party), amount })
         };
-        alarms.carry_out(vec![overrun(1, 1), overrun(1, 2), overrun(2, 1)]);
+        alarms.carry_out(&Book::default(), vec![overrun(1, 1), overrun(1, 2), overrun(2, 1)]);
         assert_eq!(metrics.overruns.count(), 2);
     }
 }

@@ -17,6 +17,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::domain::book::Book;
 use crate::domain::call::Call;
 use crate::domain::command::{CallIdentity, Command};
+use crate::domain::control;
 use crate::domain::decision::{Decision, Effect, Event, Fact, Reply};
 use crate::domain::engine::decide;
 use crate::domain::id::{CallId, NasKey};
@@ -270,6 +271,7 @@ impl EngineLoop {
     }
 
     fn run(mut self) -> Result<(), EngineError> {
+        self.carry_out_again();
         let mut batch = Vec::new();
         let mut goes_on = true;
         while goes_on {
@@ -287,6 +289,14 @@ impl EngineLoop {
             self.finish(now, commands, outcome)?;
         }
         Ok(())
+    }
+
+    /// What was asked of NASes may have been lost with the process, or with a batch.
+    fn carry_out_again(&mut self) {
+        let pending = control::pending(&self.parts.world);
+        if !pending.is_empty() {
+            self.parts.followers.carry_out(pending);
+        }
     }
 
     /// How long to sleep when nobody asks for anything.
@@ -488,6 +498,7 @@ impl EngineLoop {
         self.parts.status.recovered();
         self.parts.registry.show_all(&self.parts.world);
         self.parts.registry.publish_book(&self.parts.world, self.book.clone());
+        self.carry_out_again();
         tracing::warn!(sequence, "what is stored was read again, because a write did not say how it ended");
         Ok(())
     }

@@ -138,6 +138,14 @@ impl EngineHandle {
         receiver.recv().map_err(|_| AskError::Unknown)
     }
 
+    /// Hands over what became of work that the engine had asked for; nobody waits for a reply.
+    ///
+    /// # Errors
+    /// It was not taken.
+    pub fn tell(&self, command: Command) -> Result<(), AskError> {
+        self.submit_for_operator(command, |_| {})
+    }
+
     /// How many commands wait.
     pub fn depth(&self) -> usize {
         let state = self.shared.lock();

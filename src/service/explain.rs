@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::escape::escape;
 use super::instant::format_instant;
 use super::names::Names;
-use crate::domain::call::{Call, Leg};
+use crate::domain::call::{Call, DisconnectAnswer, Leg};
 use crate::domain::decision::{Because, Corrected, Event, Identified, Means, Rejected, ReservedMoney, Settled};
 use crate::domain::id::PartyKey;
 use crate::domain::money::Money;
@@ -29,6 +29,11 @@ pub fn word(event: &Event) -> &'static str {
         Event::Flagged { .. } => "flagged",
         Event::ExtensionRefused(_) => "extension_refused",
         Event::DisconnectAsked { .. } => "disconnect",
+        Event::DisconnectRepeated { .. } => "disconnect_again",
+        Event::DisconnectAnswered { .. } => "disconnect_answer",
+        Event::ProlongAnswered { .. } => "prolong_answer",
+        Event::ExtensionAwaited { .. } => "extension_awaited",
+        Event::Reconsidered { .. } => "reconsidered",
         Event::RemovalAsked { .. } => "removal",
         Event::Settled(_) => "ended",
         Event::Corrected(_) => "corrected",
@@ -77,6 +82,13 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
             let by = by.as_ref().map(|by| format!(", asked by {}", escape(by.as_bytes()))).unwrap_or_default();
             format!("the gateway is to end it: {}{by}", why.as_str())
         }
+        Event::DisconnectRepeated { .. } => "the gateway is asked again to end it".into(),
+        Event::DisconnectAnswered { answer, .. } => format!("asked to end it, the gateway {}", answered(*answer)),
+        Event::ProlongAnswered { seconds, answer, .. } => {
+            format!("asked to let it last {seconds} s from its answer, the gateway {}", answered(*answer))
+        }
+        Event::ExtensionAwaited { .. } => "money has come: the next part will be reserved".into(),
+        Event::Reconsidered { .. } => "looked for money that has come: there is none".into(),
         Event::RemovalAsked { by, .. } => {
             format!("taken out of the registry by {}; the gateway is not told", escape(by.as_bytes()))
         }
@@ -98,6 +110,18 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
             format!("attempt counted: {}", each.join(", "))
         }
         Event::Rejected(rejected) => rejection(names, rejected),
+    }
+}
+
+/// What a gateway answered, in words.
+pub fn answered(answer: DisconnectAnswer) -> String {
+    match answer {
+        DisconnectAnswer::Acknowledged => "obeys".into(),
+        DisconnectAnswer::Refused(_) if answer.is_gone() => "says that it has no such call (Error-Cause 503)".into(),
+        DisconnectAnswer::Refused(Some(cause)) => format!("refuses, with Error-Cause {cause}"),
+        DisconnectAnswer::Refused(None) => "refuses, without saying why".into(),
+        DisconnectAnswer::Unanswered => "says nothing, though it was asked again and again".into(),
+        DisconnectAnswer::NotSent => "could not be asked".into(),
     }
 }
 
