@@ -16,6 +16,9 @@ pub mod caller;
 pub mod nas_table;
 pub mod packet_log;
 
+// What NASes are asked for.
+pub mod nas_link;
+
 // How things are told to people.
 pub mod escape;
 pub mod explain;
