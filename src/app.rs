@@ -25,11 +25,13 @@ use crate::domain::policy::{FinalChunk, Policy};
 use crate::metrics::{Metrics, Port};
 use crate::service::admin::{self, Admin};
 use crate::service::alarms::Alarms;
+use crate::service::control::Control;
 use crate::service::engine_loop::{Engine, EngineError, EngineParts, EngineStatus, Followers, Recall};
 use crate::service::engine_queue::{EngineHandle, engine_queue};
 use crate::service::health::{Addresses, Health, HealthParts};
 use crate::service::registry::{RegistryReader, registry};
 use crate::store::{Journal, Opened, Projector, Rates, Reports, SqliteOptions, SqliteStore, StoreError, Upkeep};
+use crate::transport::coa_client::{CoaClient, CoaLimits, Schedule};
 use crate::transport::http::api::listen::{self as api_listen, AdminSocket, bind_tcp};
 use crate::transport::http::{api, status};
 use crate::transport::radius_server::{ListenError, RadiusParts, RadiusServer, RadiusSockets};
@@ -113,6 +115,7 @@ pub struct App {
     servers: Vec<JoinHandle<()>>,
     addresses: Addresses,
     radius: RadiusServer,
+    link: Arc<CoaClient>,
     engine: Engine,
     parts: Parts,
 }
@@ -195,6 +198,7 @@ impl App {
         let book = Arc::new(loaded.book);
         let (writer, reader) = registry(&loaded.world, book.clone());
         let (handle, queue) = engine_queue(config.radius.queue_max, metrics.clone());
+        let link = Arc::new(CoaClient::start(Schedule::default(), CoaLimits::default(), metrics.clone())?);
         let engine = Engine::start(EngineParts {
             world: loaded.world,
             book,
@@ -205,6 +209,8 @@ impl App {
             recall: Box::new(TheTables(reports.clone(), projector.clone())),
             followers: Box::new(Behind {
                 projector: projector.clone(),
+                registry: reader.clone(),
+                control: Control::new(handle.clone(), reader.clone(), link.clone(), metrics.clone(), clock.clone()),
                 alarms: Alarms::new(metrics.clone(), clock.clone()),
             }),
             clock: clock.clone(),
@@ -261,7 +267,7 @@ impl App {
             );
             servers
         };
-        Ok(App { runtime, stop, servers, addresses, radius, engine, parts })
+        Ok(App { runtime, stop, servers, addresses, radius, link, engine, parts })
     }
 
     /// Where it listens.
@@ -326,6 +332,9 @@ impl App {
         }
         if self.radius.has_failed() {
             return Err(AppError::Part("a RADIUS thread"));
+        }
+        if self.link.has_failed() {
+            return Err(AppError::Part("the thread that asks gateways"));
         }
         if self.parts.projector.has_failed() {
             return Err(AppError::Part("a thread of the store"));
@@ -464,6 +473,8 @@ impl Recall for TheTables {
 /// What follows behind the engine.
 struct Behind {
     projector: Arc<dyn Projector>,
+    registry: RegistryReader,
+    control: Control,
     alarms: Alarms,
 }
 
@@ -473,7 +484,10 @@ impl Followers for Behind {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
-        self.alarms.carry_out(effects);
+        for effect in &effects {
+            self.control.carry_out(effect);
+        }
+        self.alarms.carry_out(&self.registry.book(), effects);
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Metrics {
     pub overruns: Counter,
     /// Disconnect-Requests by how they ended ([`DisconnectOutcome`]).
     pub disconnects: CounterSet,
+    /// What went to NASes at our own wish and came back, by [`ControlPacket`].
+    pub control_packets: CounterSet,
     /// How long the commit of a batch took, in microseconds.
     pub commit_micros: Histogram,
     /// How many commands were in a batch.
@@ -56,6 +58,7 @@ impl Default for Metrics {
             accounting_without_call: Counter::default(),
             overruns: Counter::default(),
             disconnects: CounterSet::new(&DISCONNECT_OUTCOMES),
+            control_packets: CounterSet::new(&CONTROL_PACKETS),
             commit_micros: Histogram::new(&COMMIT_MICROS_BOUNDS),
             commit_batch_size: Histogram::new(&BATCH_SIZE_BOUNDS),
             queue_depths: Default::default(),
@@ -310,6 +313,36 @@ pub enum DisconnectOutcome {
 pub const DISCONNECT_OUTCOMES: [&str; 5] = ["acknowledged", "gone", "refused", "unanswered", "not_sent"];
 
 impl Label for DisconnectOutcome {
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A datagram of the Disconnect and CoA client (RFC 5176): what it sent, and what it took for an
+/// answer or did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ControlPacket {
+    /// A request sent for the first time.
+    Sent,
+    /// The same request sent again.
+    SentAgain,
+    /// A request that the system did not take.
+    SendFailed,
+    /// A true answer.
+    Answered,
+    /// A datagram that answers no request under way, such as a late or a second answer.
+    NotAsked,
+    /// A datagram that is no RADIUS packet.
+    Malformed,
+    /// An answer of the wrong code or not made with the secret.
+    NotBelieved,
+}
+
+/// The labels of [`ControlPacket`], in its order.
+pub const CONTROL_PACKETS: [&str; 7] =
+    ["sent", "sent_again", "send_failed", "answered", "not_asked", "malformed", "not_believed"];
+
+impl Label for ControlPacket {
     fn index(self) -> usize {
         self as usize
     }

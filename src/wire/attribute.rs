@@ -189,6 +189,25 @@ impl AttributeWriter {
         }
     }
 
+    /// Adds attributes that are encoded already, one after the other; all of them or none.
+    pub(super) fn encoded(&mut self, attributes: &[u8]) {
+        let mut rest = attributes;
+        while !rest.is_empty() {
+            match split_attribute(rest) {
+                Ok((attribute, _)) if attribute.kind == kind::MESSAGE_AUTHENTICATOR => {
+                    return self.refuse(attribute.kind);
+                }
+                Ok((_, after)) => rest = after,
+                Err(_) => {
+                    let offset = attributes.len().saturating_sub(rest.len());
+                    return self.fail(EncodeError::AttributesBroken { offset });
+                }
+            }
+        }
+        self.bytes.extend(attributes);
+        self.check_length();
+    }
+
     /// Adds a vendor attribute in a Vendor-Specific of its own.
     pub(super) fn vendor(&mut self, vendor: u32, kind: u8, value: &[u8]) {
         match (attribute_length(value.len(), 8), attribute_length(value.len(), 2)) {

@@ -190,6 +190,13 @@ pub enum EncodeError {
         /// Length that it would have.
         length: usize,
     },
+    /// Bytes that were handed in as encoded attributes are none from the first to the last
+    /// (RFC 2865, 5).
+    #[error("encoded attributes are broken at byte {offset}")]
+    AttributesBroken {
+        /// Where the first one that is none begins among the bytes handed in.
+        offset: usize,
+    },
     /// This attribute is placed by the builder itself, or has no meaning in this packet.
     #[error("attribute {kind} cannot be added by hand to {code}")]
     AttributeRefused {
@@ -226,6 +233,7 @@ impl EncodeError {
         match self {
             EncodeError::ValueTooLong { .. } => "value-too-long",
             EncodeError::PacketTooLong { .. } => "packet-too-long",
+            EncodeError::AttributesBroken { .. } => "attributes-broken",
             EncodeError::AttributeRefused { .. } => "attribute-refused",
             EncodeError::UnexpectedCode { .. } => "unexpected-code",
             EncodeError::NotARequest(_) => "not-a-request",

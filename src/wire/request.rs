@@ -82,6 +82,13 @@ impl RequestBuilder {
         self
     }
 
+    /// Adds attributes that are encoded already, one after the other, byte for byte: what a NAS
+    /// sent and is to get back. A Message-Authenticator must not be among them.
+    pub fn encoded(&mut self, attributes: &[u8]) -> &mut RequestBuilder {
+        self.attributes.encoded(attributes);
+        self
+    }
+
     /// Adds a User-Password of up to 128 bytes, hidden when the packet is finished
     /// (RFC 2865, 5.2). Only an Access-Request carries one.
     pub fn user_password(&mut self, password: &[u8]) -> &mut RequestBuilder {
@@ -196,6 +203,42 @@ impl Credential {
 ///
 /// What did not hold. A request of ours that does not decode counts as malformed too.
 pub fn verify_reply<'a>(reply: &'a [u8], request: &[u8], secret: &Secret) -> Result<Packet<'a>, ReplyError> {
+    check_reply(reply, request, secret, ZeroAuthenticatorRule::Refused)
+}
+
+/// Checks the answer to a Disconnect-Request or CoA-Request of ours as [`verify_reply`] does, but
+/// may let an answer pass that carries zeroes instead of a Response Authenticator, as some NASes
+/// send it against RFC 5176, 2.3. Its Message-Authenticator is still checked where there is one;
+/// where there is none, nothing but the identifier ties such an answer to the request, so that
+/// anybody who sees the one can forge the other.
+///
+/// # Errors
+///
+/// What did not hold, as in [`verify_reply`].
+pub fn verify_control_reply<'a>(
+    reply: &'a [u8],
+    request: &[u8],
+    secret: &Secret,
+    rule: ZeroAuthenticatorRule,
+) -> Result<Packet<'a>, ReplyError> {
+    check_reply(reply, request, secret, rule)
+}
+
+/// Whether a NAS may answer a Disconnect-Request or CoA-Request with a zeroed authenticator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ZeroAuthenticatorRule {
+    /// Such an answer proves nothing: the safe rule, and the default of every NAS.
+    Refused,
+    /// It is believed: for a NAS that sends no other, on a path that nobody else can use.
+    Believed,
+}
+
+fn check_reply<'a>(
+    reply: &'a [u8],
+    request: &[u8],
+    secret: &Secret,
+    rule: ZeroAuthenticatorRule,
+) -> Result<Packet<'a>, ReplyError> {
     let request = Packet::decode(request)?;
     let reply = Packet::decode(reply)?;
     if reply.identifier() != request.identifier() {
@@ -205,7 +248,11 @@ pub fn verify_reply<'a>(reply: &'a [u8], request: &[u8], secret: &Secret) -> Res
         return Err(ReplyError::UnexpectedCode { request: request.code(), reply: reply.code() });
     }
     let expected = header_digest(reply.bytes(), request.authenticator(), secret);
-    if secret.is_empty() || !bool::from(expected.ct_eq(reply.authenticator())) {
+    let is_signed = bool::from(expected.ct_eq(reply.authenticator()));
+    let is_zero_believed = rule == ZeroAuthenticatorRule::Believed
+        && matches!(request.code(), Code::DISCONNECT_REQUEST | Code::COA_REQUEST)
+        && *reply.authenticator() == ZERO;
+    if secret.is_empty() || !(is_signed || is_zero_believed) {
         return Err(ReplyError::BadAuthenticator);
     }
     let seed = message_authenticator_seed(reply.code(), request.code(), request.authenticator());
@@ -334,6 +381,71 @@ mod tests {
             verify_reply(&reply, &request, &secret()).map_err(ReplyError::name),
             Err("bad-message-authenticator")
         );
+    }
+
+    #[test]
+    fn encoded_attributes_go_out_as_they_are() {
+        let attributes = [44, 4, b'1', b'A', 26, 9, 0, 0, 0, 9, 26, 3, b'y', 33, 2];
+        let mut request = RequestBuilder::new(Code::DISCONNECT_REQUEST, 1);
+        let bytes = request.encoded(&attributes).message_authenticator(true).finish(&secret(), [0; 16]).unwrap();
+        assert_eq!(bytes[38..], attributes, "behind header and Message-Authenticator");
+        let packet = Packet::decode(&bytes).expect("built by us");
+        assert!(verify_request(packet, &secret(), MessageAuthenticatorRule::Required).is_ok());
+    }
+
+    #[test]
+    fn broken_attributes_are_not_sent() {
+        let finish = |attributes: &[u8]| {
+            RequestBuilder::new(Code::COA_REQUEST, 1).encoded(attributes).finish(&secret(), [0; 16])
+        };
+        for (tail, offset) in [(&[44][..], 4), (&[44, 1], 4), (&[44, 0], 4), (&[44, 4, b'x'], 4)] {
+            let attributes = [&[1, 4, b'a', b'b'][..], tail].concat();
+            assert_eq!(finish(&attributes), Err(EncodeError::AttributesBroken { offset }), "{tail:?}");
+        }
+        let signed = [&[1, 3, b'a', 80, 18][..], &[0; 16]].concat();
+        let refused = EncodeError::AttributeRefused { code: Code::COA_REQUEST, kind: kind::MESSAGE_AUTHENTICATOR };
+        assert_eq!(finish(&signed), Err(refused));
+        let many = [1, 3, b'a'].repeat(2000);
+        assert_eq!(finish(&many), Err(EncodeError::PacketTooLong { length: 6020 }));
+    }
+
+    /// A request to a NAS, and its answer with a Message-Authenticator and an authenticator of zeroes.
+    fn zeroed(code: Code, answer: Code) -> (Vec<u8>, Vec<u8>) {
+        let request = RequestBuilder::new(code, 9).message_authenticator(true).finish(&secret(), [8; 16]).unwrap();
+        let packet = Packet::decode(&request).expect("built by us");
+        let mut reply = ReplyBuilder::new(answer, &packet).finish(&secret()).expect("short");
+        reply[4..20].fill(0);
+        (request, reply)
+    }
+
+    #[test]
+    fn a_zeroed_authenticator_is_believed_only_by_the_rule() {
+        for (code, answer) in [(Code::DISCONNECT_REQUEST, Code::DISCONNECT_NAK), (Code::COA_REQUEST, Code::COA_ACK)] {
+            let (request, mut reply) = zeroed(code, answer);
+            let name = |reply: &[u8], rule| {
+                verify_control_reply(reply, &request, &secret(), rule).map(|_| "").map_err(ReplyError::name)
+            };
+            assert_eq!(name(&reply, ZeroAuthenticatorRule::Refused), Err("bad-authenticator"));
+            assert_eq!(name(&reply, ZeroAuthenticatorRule::Believed), Ok(""));
+            reply[4] = 1;
+            assert_eq!(name(&reply, ZeroAuthenticatorRule::Believed), Err("bad-authenticator"));
+        }
+    }
+
+    #[test]
+    fn a_zeroed_authenticator_does_not_excuse_a_wrong_message_authenticator() {
+        let (request, mut reply) = zeroed(Code::DISCONNECT_REQUEST, Code::DISCONNECT_ACK);
+        assert_eq!(&reply[20..22], [80, 18], "the reply carries one");
+        reply[30] ^= 1;
+        let judged = verify_control_reply(&reply, &request, &secret(), ZeroAuthenticatorRule::Believed);
+        assert_eq!(judged.map_err(ReplyError::name), Err("bad-message-authenticator"));
+    }
+
+    #[test]
+    fn no_server_may_answer_with_a_zeroed_authenticator() {
+        let (request, reply) = zeroed(Code::ACCESS_REQUEST, Code::ACCESS_ACCEPT);
+        let judged = verify_control_reply(&reply, &request, &secret(), ZeroAuthenticatorRule::Believed);
+        assert_eq!(judged.map_err(ReplyError::name), Err("bad-authenticator"));
     }
 
     #[test]

@@ -457,7 +457,9 @@ proptest! {
             let image: WorldImage = postcard::from_bytes(&bytes).expect("read back");
             let again = World::from_image(*small.world.policy(), image);
             prop_assert_eq!(again.image(), small.world.image());
-            prop_assert_eq!(again.next_deadline(), small.world.next_deadline());
+            // A restart looks at once for money that may have come.
+            let at = |world: &World| world.next_deadline().map_or(Timestamp::from_seconds(i64::MAX / 2_000), |at| at);
+            prop_assert!(at(&again) <= at(&small.world));
             prop_assert_eq!(again.slots(), small.world.slots());
         }
     }

@@ -219,5 +219,6 @@ pub fn policy(words: &mut Words<'_>) -> Result<Policy, String> {
         leg_wait_seconds: words.parsed("leg_wait")?.unwrap_or(plain.leg_wait_seconds),
         ended_kept_seconds: words.parsed("kept")?.unwrap_or(plain.ended_kept_seconds),
         ended_kept_max: words.parsed("kept_max")?.unwrap_or(plain.ended_kept_max),
+        ..plain
     })
 }

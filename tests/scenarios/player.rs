@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ringfence::domain::call::{CallKey, LegOrigin};
+use ringfence::domain::call::{CallKey, DisconnectAnswer, LegOrigin};
 use ringfence::domain::cdr::Cdr;
 use ringfence::domain::command::{
-    Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, PostEntry, PostKind, Proof, Quote,
+    Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, NasAnswered, NasAsked, PostEntry,
+    PostKind, Proof, Quote,
 };
 use ringfence::domain::decision::{Accept, Alarm, Because, Done, Effect, Quoted, Rejected, Reply};
 use ringfence::domain::id::{CallId, ConfId, NasKey};
@@ -136,6 +137,20 @@ impl Player {
                     "interim" => self.account(nas, AccountingKind::Interim, words),
                     "stop" => self.account(nas, AccountingKind::Stop, words),
                     "failed" => self.account(nas, AccountingKind::Failed, words),
+                    "answers" => {
+                        let call = self.call_id(words.next("a call")?)?;
+                        let answer = match words.next("an answer")? {
+                            "ack" => DisconnectAnswer::Acknowledged,
+                            "nak" => DisconnectAnswer::Refused(words.parsed("cause")?),
+                            "nothing" => DisconnectAnswer::Unanswered,
+                            other => return Err(format!("{other} is no answer")),
+                        };
+                        let asked = match words.parsed("seconds")? {
+                            Some(seconds) => NasAsked::Prolong { seconds },
+                            None => NasAsked::Disconnect,
+                        };
+                        self.submit(None, Command::NasAnswered(NasAnswered { call, asked, answer }))
+                    }
                     "restarts" => {
                         let event_at = words.time("event")?;
                         self.submit(None, Command::RestartNas { nas, event_at })
@@ -468,6 +483,9 @@ fn of_effect(effect: &Effect, book: &ringfence::domain::book::Book) -> (&'static
     match effect {
         Effect::Disconnect { call, why } => ("disconnect", *call, vec![("why", why.as_str().to_owned())]),
         Effect::Prolong { call, seconds } => ("prolong", *call, vec![("seconds", seconds.to_string())]),
+        Effect::Alarm(Alarm::NotObeyed { call, answer, .. }) => {
+            ("not_obeyed", *call, vec![("answer", answer.as_str().to_owned())])
+        }
         Effect::Alarm(Alarm::NotChargeable { call, .. }) => ("not_chargeable", *call, Vec::new()),
         Effect::Alarm(Alarm::Overrun { call, party, amount }) => {
             let party = book.party(*party).map_or_else(String::new, |party| party.id.to_string());

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence::domain::book::Book;
-use ringfence::domain::call::{Call, EndReason, LegOrigin};
+use ringfence::domain::call::{Call, DisconnectAnswer, EndReason, LegOrigin};
 use ringfence::domain::cdr::{Entry, EntryKind};
 use ringfence::domain::command::{Accounting, AccountingKind, Command};
 use ringfence::domain::decision::{Event, Reply, ReservedMoney};
@@ -236,6 +236,9 @@ impl Auditor {
             Event::Reserved(money) => self.reserve(record, money, true),
             Event::Extended(money) => self.reserve(record, money, false),
             Event::Told { call, seconds } => self.with(*call, |call| call.told_seconds = Some(*seconds)),
+            Event::ProlongAnswered { call, seconds, answer: DisconnectAnswer::Acknowledged } => {
+                self.with(*call, |call| call.told_seconds = call.told_seconds.max(Some(*seconds)));
+            }
             Event::Connected { call, at } => self.with(*call, |call| {
                 call.connected_at = Some(*at);
                 call.seen_at = call.seen_at.max(Some(*at));
@@ -426,7 +429,11 @@ impl Auditor {
     }
 
     fn see_up(&mut self, record: &Record<'_>, id: CallId, at: Timestamp) {
-        let is_told = matches!(record.command, Command::Account(_));
+        let is_told = match record.command {
+            Command::Account(_) => true,
+            Command::NasAnswered(answered) => answered.answer.shows_call_up(),
+            _ => false,
+        };
         self.check("evidence", is_told && at <= record.at, || format!("{id}: seen up at {at:?} by nobody"));
         self.with(id, |call| call.seen_at = call.seen_at.max(Some(at)));
     }

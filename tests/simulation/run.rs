@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use ringfence::domain::book::{Book, BookChange};
-use ringfence::domain::call::{Call, CallKey, LegOrigin};
+use ringfence::domain::call::{Call, CallKey, DisconnectAnswer, LegOrigin, SESSION_CONTEXT_NOT_FOUND};
 use ringfence::domain::command::{
-    Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, PostEntry, PostKind, Proof,
+    Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, NasAnswered, NasAsked, PostEntry,
+    PostKind, Proof,
 };
+use ringfence::domain::control;
 use ringfence::domain::decision::{Effect, Event, Fact, Reply};
 use ringfence::domain::id::{AccountKey, CallId, ConfId, NasKey};
 use ringfence::domain::invariant;
@@ -80,8 +82,9 @@ enum Happening {
     Interim { call: usize },
     HangsUp { call: usize },
     AsksAgain { call: usize },
-    DisconnectArrives { call: CallId },
-    ProlongArrives { call: CallId, seconds: u64 },
+    DisconnectArrives { call: CallId, is_first: bool },
+    ProlongArrives { call: CallId, seconds: u64, is_first: bool },
+    NasAnswers { answered: NasAnswered },
     Reboot { gateway: usize },
     Partition { gateway: usize },
     Operator,
@@ -463,17 +466,49 @@ impl Simulation {
                 }
             }
             for effect in effects {
-                let (call, happening) = match effect {
-                    Effect::Disconnect { call, .. } => (call, Happening::DisconnectArrives { call }),
-                    Effect::Prolong { call, seconds } => (call, Happening::ProlongArrives { call, seconds }),
-                    Effect::Alarm(_) => continue,
-                };
-                let gateway = self.gateway_of(call);
-                for delay in gateway.map(|gateway| self.fates(gateway)).unwrap_or_default() {
-                    self.schedule_in(delay, happening.clone());
-                }
+                self.ask_gateway(&effect);
             }
         }
+    }
+
+    /// A request to a gateway is on its way, perhaps more than once, or is lost and given up in the end.
+    fn ask_gateway(&mut self, effect: &Effect) {
+        let (call, asked) = match *effect {
+            Effect::Disconnect { call, .. } => (call, NasAsked::Disconnect),
+            Effect::Prolong { call, seconds } => (call, NasAsked::Prolong { seconds }),
+            Effect::Alarm(_) => return,
+        };
+        let gateway = self.gateway_of(call);
+        let delays = gateway.map(|gateway| self.fates(gateway)).unwrap_or_default();
+        if delays.is_empty() {
+            let answer = DisconnectAnswer::Unanswered;
+            self.schedule_in(20_000, Happening::NasAnswers { answered: NasAnswered { call, asked, answer } });
+        }
+        for (nth, delay) in delays.into_iter().enumerate() {
+            let is_first = nth == 0;
+            let happening = match asked {
+                NasAsked::Disconnect => Happening::DisconnectArrives { call, is_first },
+                NasAsked::Prolong { seconds } => Happening::ProlongArrives { call, seconds, is_first },
+            };
+            self.schedule_in(delay, happening);
+        }
+    }
+
+    /// The gateway's answer is on its way back, or it is deaf.
+    fn gateway_answers(&mut self, call: CallId, asked: NasAsked, is_first: bool, obeys: bool) {
+        if !is_first {
+            return;
+        }
+        let is_up = self.real_call_of(call).is_some();
+        let answer = match (is_up, obeys, self.rng.u8(..3)) {
+            (false, ..) => DisconnectAnswer::Refused(Some(SESSION_CONTEXT_NOT_FOUND)),
+            (true, true, _) => DisconnectAnswer::Acknowledged,
+            (true, false, 0) => DisconnectAnswer::Refused(Some(501)),
+            (true, false, 1) => DisconnectAnswer::Refused(None),
+            (true, false, _) => DisconnectAnswer::Unanswered,
+        };
+        let delay = if answer == DisconnectAnswer::Unanswered { 20_000 } else { self.rng.u64(1..500) };
+        self.schedule_in(delay, Happening::NasAnswers { answered: NasAnswered { call, asked, answer } });
     }
 
     /// The process dies: what was not written is gone, and nobody was told of it.
@@ -516,6 +551,9 @@ impl Simulation {
         }
         self.world = world;
         self.book = self.durable_book.clone();
+        for effect in control::pending(&self.world) {
+            self.ask_gateway(&effect);
+        }
     }
 
     // ------------------------------------------------------------------ the network
@@ -617,8 +655,12 @@ impl Simulation {
             Happening::Interim { call } => self.interim(call),
             Happening::HangsUp { call } => self.hangs_up_now(call),
             Happening::AsksAgain { call } => self.asks_again(call),
-            Happening::DisconnectArrives { call } => self.disconnect_arrives(call),
-            Happening::ProlongArrives { call, seconds } => self.prolong_arrives(call, seconds),
+            Happening::DisconnectArrives { call, is_first } => self.disconnect_arrives(call, is_first),
+            Happening::ProlongArrives { call, seconds, is_first } => self.prolong_arrives(call, seconds, is_first),
+            Happening::NasAnswers { answered } => {
+                self.decide(Command::NasAnswered(answered), None, None);
+                self.commit_perhaps();
+            }
             Happening::Reboot { gateway } => self.reboot(gateway),
             Happening::Partition { gateway } => {
                 let seconds = self.rng.u64(5..400);
@@ -916,17 +958,23 @@ impl Simulation {
         self.gateways.iter().position(|habits| habits.nas == nas)
     }
 
-    fn disconnect_arrives(&mut self, id: CallId) {
-        let Some(call) = self.real_call_of(id) else { return };
-        let played = &self.calls[call];
-        let obeys = self.gateways[played.gateway].obeys_disconnect;
-        let takes = self.book.nas(self.gateways[played.gateway].nas).is_some_and(|nas| nas.disconnect.is_some());
-        if obeys && takes && played.ended_at.is_none() && played.answered_at.is_some() {
+    fn disconnect_arrives(&mut self, id: CallId, is_first: bool) {
+        let Some(gateway) = self.gateway_of(id) else { return };
+        let takes = self.book.nas(self.gateways[gateway].nas).is_some_and(|nas| nas.disconnect.is_some());
+        if !takes {
+            let (asked, answer) = (NasAsked::Disconnect, DisconnectAnswer::NotSent);
+            return self.schedule_in(1, Happening::NasAnswers { answered: NasAnswered { call: id, asked, answer } });
+        }
+        let obeys = self.gateways[gateway].obeys_disconnect;
+        let call = self.real_call_of(id).filter(|call| self.calls[*call].answered_at.is_some());
+        self.gateway_answers(id, NasAsked::Disconnect, is_first, obeys && call.is_some());
+        if let Some(call) = call.filter(|_| obeys) {
             self.end(call);
         }
     }
 
-    fn prolong_arrives(&mut self, id: CallId, seconds: u64) {
+    fn prolong_arrives(&mut self, id: CallId, seconds: u64, is_first: bool) {
+        self.gateway_answers(id, NasAsked::Prolong { seconds }, is_first, true);
         let Some(call) = self.real_call_of(id) else { return };
         let played = &mut self.calls[call];
         if let (Some(from), None) = (played.answered_at, played.ended_at) {

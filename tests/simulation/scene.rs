@@ -143,6 +143,9 @@ fn policy(rng: &mut Rng) -> Policy {
         leg_wait_seconds: rng.u64(2..=10),
         ended_kept_seconds: rng.u64(120..=900),
         ended_kept_max: if rng.bool() { 1_000_000 } else { 40 },
+        disconnect_again_seconds: rng.u64(5..=20),
+        disconnect_again_seconds_max: rng.u64(20..=120),
+        disconnect_wait_seconds: rng.u64(25..=60),
     }
 }
 

@@ -171,6 +171,8 @@ fn decisions(page: &mut Page, metrics: &Metrics, now: &Gauges) {
     );
     page.family("ringfence_disconnects_total", "counter", "Disconnect-Requests, by how they ended.");
     page.set("ringfence_disconnects_total", &[], "outcome", &metrics.disconnects);
+    page.family("ringfence_control_packets_total", "counter", "Packets to and from NASes at our own wish, by kind.");
+    page.set("ringfence_control_packets_total", &[], "kind", &metrics.control_packets);
 }
 
 fn amounts(page: &mut Page, now: &Gauges, name: &str, help: &str, amount: fn(&MoneyTotals) -> Money) {
