@@ -833,6 +833,15 @@ fn things_are_added_changed_shown_and_removed_by_hand() {
     let customer = served.json(&["customer", "show", "c"]);
     assert_eq!((&customer["spend_per_day_max"], &customer["blocked"]), (&json!(null), &json!(true)));
     assert_eq!(customer["number_rules"], json!([{ "match": "^00", "replace": "" }]));
+    served.done(&["nas", "set", "g", "--disconnect-zero-authenticator", "yes"]);
+    assert_eq!(served.json(&["nas", "show", "g"])["disconnect_zero_authenticator"], true);
+    let exported = served.done(&["export"]);
+    assert!(
+        exported.contains("[nas.disconnect]\naddress = \"192.0.2.1:3799\"\nzero_authenticator = true"),
+        "{exported}"
+    );
+    served.done(&["nas", "set", "g", "--disconnect-zero-authenticator", "no"]);
+    assert_eq!(served.json(&["nas", "show", "g"]).get("disconnect_zero_authenticator"), None);
     served.done(&["nas", "set", "g", "--secret", "other", "--guard", "full", "--disconnect-address", "none"]);
     let nas = served.json(&["nas", "show", "g"]);
     assert_eq!((&nas["guard"], nas.get("disconnect")), (&json!("full"), None));

@@ -107,7 +107,11 @@ fn book(guard: Guard) -> Book {
         calls_max: None,
         attempts_per_second_max: None,
         number_rules: Vec::new(),
-        disconnect: Some(DisconnectAddress { address: "192.0.2.10:3799".parse().unwrap(), secret: None }),
+        disconnect: Some(DisconnectAddress {
+            address: "192.0.2.10:3799".parse().unwrap(),
+            secret: None,
+            accepts_zero_authenticator: false,
+        }),
     };
     for change in [
         BookChange::PutTariff(tariff),

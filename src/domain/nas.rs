@@ -57,6 +57,9 @@ pub struct DisconnectAddress {
     pub address: SocketAddr,
     /// Its secret; `None`: the NAS's own.
     pub secret: Option<Secret>,
+    /// It answers with an authenticator of zeroes, and is believed all the same: against RFC 5176 2.3,
+    /// and safe only where nobody else can reach the way between.
+    pub accepts_zero_authenticator: bool,
 }
 
 /// How a call is kept from outrunning its reservation.
@@ -266,7 +269,11 @@ mod tests {
     fn a_nas_without_disconnect_address_is_guarded_in_full() {
         let mut gateway = nas(DialectName::Rfc);
         assert_eq!(gateway.abilities().guard, Guard::Full);
-        gateway.disconnect = Some(DisconnectAddress { address: "192.0.2.10:3799".parse().unwrap(), secret: None });
+        gateway.disconnect = Some(DisconnectAddress {
+            address: "192.0.2.10:3799".parse().unwrap(),
+            secret: None,
+            accepts_zero_authenticator: false,
+        });
         assert_eq!(gateway.abilities().guard, Guard::Chunk);
         gateway.stop_only = true;
         assert_eq!(gateway.abilities().guard, Guard::Full);

@@ -213,6 +213,10 @@ fn fields_of_nas(nas: &Nas) -> Vec<Field> {
         rules(&nas.number_rules),
         maybe("disconnect.address", disconnect.map(|disconnect| disconnect.address)),
         secret("disconnect.secret", disconnect.and_then(|disconnect| disconnect.secret.as_ref())),
+        maybe(
+            "disconnect.zero_authenticator",
+            disconnect.filter(|disconnect| disconnect.accepts_zero_authenticator).map(|_| true),
+        ),
     ]
 }
 
@@ -241,7 +245,7 @@ mod tests {
     use super::*;
     use crate::domain::id::{AccountKey, NasKey};
     use crate::domain::money::Money;
-    use crate::domain::nas::DialectName;
+    use crate::domain::nas::{DialectName, DisconnectAddress};
     use crate::domain::secret::SecretSource;
 
     fn tariff(version: u64) -> BookChange {
@@ -324,6 +328,21 @@ mod tests {
         let told: Vec<_> =
             line.fields.iter().map(|field| (&*field.name, field.from.as_deref(), field.to.as_deref())).collect();
         assert_eq!(told, [("credit_limit", Some("0.000000"), Some("5.000000"))]);
+    }
+
+    #[test]
+    fn it_is_told_that_zeroed_answers_are_believed() {
+        let taking = |accepts_zero_authenticator| {
+            let BookChange::PutNas(mut it) = nas("testing123") else { unreachable!("that is what nas() makes") };
+            let address = "192.0.2.1:3799".parse().unwrap();
+            it.disconnect = Some(DisconnectAddress { address, secret: None, accepts_zero_authenticator });
+            BookChange::PutNas(it)
+        };
+        let mut book = book();
+        book.apply(&taking(false)).unwrap();
+        let line = change_line(&book, &taking(true)).unwrap();
+        let told: Vec<_> = line.fields.iter().map(|field| (&*field.name, field.to.as_deref())).collect();
+        assert_eq!(told, [("disconnect.zero_authenticator", Some("true"))]);
     }
 
     #[test]

@@ -1048,7 +1048,7 @@ mod tests {
         let respond = |(nas, from, _): &(usize, SocketAddr, u8), request: &[u8]| {
             let packet = Packet::decode(request).unwrap();
             let session: u32 = String::from_utf8_lossy(packet.first(44).unwrap()).parse().unwrap();
-            let bytes = if session % 3 == 0 {
+            let bytes = if session.is_multiple_of(3) {
                 reply(request, Code::DISCONNECT_ACK, &secret(), None)
             } else {
                 reply(request, Code::DISCONNECT_NAK, &secret(), Some(session))

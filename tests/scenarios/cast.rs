@@ -158,6 +158,7 @@ fn nas(book: &Book, id: &str, key: u32, words: &mut Words<'_>) -> Result<Nas, St
         disconnect: disconnects.then_some(DisconnectAddress {
             address: format!("{address}:3799").parse().map_err(|error| format!("{address}: {error}"))?,
             secret: None,
+            accepts_zero_authenticator: false,
         }),
     })
 }

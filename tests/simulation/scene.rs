@@ -311,6 +311,7 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
     let disconnect = (kind != 7 && rng.u8(..4) != 0).then(|| DisconnectAddress {
         address: format!("192.0.2.{}:3799", kind + 1).parse().expect("an address"),
         secret: None,
+        accepts_zero_authenticator: false,
     });
     let nas = Nas {
         key: nas,

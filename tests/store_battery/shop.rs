@@ -333,6 +333,10 @@ pub fn gateway() -> BookChange {
         calls_max: Some(100),
         attempts_per_second_max: None,
         number_rules: vec![ringfence::domain::number::NumberRule::new("^00", "").unwrap()],
-        disconnect: Some(DisconnectAddress { address: "192.0.2.10:3799".parse().unwrap(), secret: None }),
+        disconnect: Some(DisconnectAddress {
+            address: "192.0.2.10:3799".parse().unwrap(),
+            secret: None,
+            accepts_zero_authenticator: false,
+        }),
     })
 }

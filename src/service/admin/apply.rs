@@ -133,6 +133,7 @@ mod tests {
         [nas.disconnect]
         address = "192.0.2.10"
         secret = "testing456"
+        zero_authenticator = true
         [[tariff]]
         id = "retail"
         currency = "EUR"
@@ -364,7 +365,7 @@ mod tests {
     #[test]
     fn a_guard_without_its_address_is_warned_of_once() {
         let text = SETUP.replace(
-            "[nas.disconnect]\n        address = \"192.0.2.10\"\n        secret = \"testing456\"",
+            "[nas.disconnect]\n        address = \"192.0.2.10\"\n        secret = \"testing456\"\n        zero_authenticator = true",
             "guard = \"chunk\"",
         );
         let (_, report) = applied(&Book::default(), setup(&text), false).unwrap();

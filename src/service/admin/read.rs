@@ -490,7 +490,8 @@ impl<'a> Reader<'a> {
         let secret = inner.secret("secret", &written, kept, SECRET_BYTES_MAX);
         let wrong = inner.wrong;
         self.wrong.extend(wrong);
-        Some(DisconnectAddress { address: address?, secret })
+        let accepts_zero_authenticator = spec.zero_authenticator.unwrap_or(false);
+        Some(DisconnectAddress { address: address?, secret, accepts_zero_authenticator })
     }
 
     fn list<T>(&mut self, field: &str, texts: &[String], read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {

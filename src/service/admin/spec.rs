@@ -355,6 +355,9 @@ pub struct DisconnectSpec {
     /// The secret stays as it is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub secret_kept: bool,
+    /// Its answers are believed though their authenticator is zeroes; false if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_authenticator: Option<bool>,
 }
 
 /// A carrier.
@@ -671,6 +674,9 @@ pub struct NasView {
     /// Where it takes Disconnect-Requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnect: Option<String>,
+    /// Answers from there are believed though their authenticator is zeroes.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub disconnect_zero_authenticator: bool,
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -1295,6 +1301,7 @@ mod tests {
             [nas.disconnect]
             address = "192.0.2.10:3799"
             secret = "testing123"
+            zero_authenticator = true
             [[carrier]]
             id = "carrier-1"
             tariff = "cost-1"

@@ -100,6 +100,7 @@ pub fn nas(registry: &RegistryReader, nas: &Nas) -> NasView {
         attempts_per_second_max: nas.attempts_per_second_max,
         number_rules: write::number_rules(&nas.number_rules),
         disconnect: nas.disconnect.as_ref().map(|disconnect| disconnect.address.to_string()),
+        disconnect_zero_authenticator: nas.disconnect.as_ref().is_some_and(|it| it.accepts_zero_authenticator),
         warnings: warnings_of(nas),
     }
 }

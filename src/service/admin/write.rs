@@ -150,6 +150,7 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
                 secret_env: there.env,
                 secret_file: there.file,
                 secret_kept: there.kept,
+                zero_authenticator: disconnect.accepts_zero_authenticator.then_some(true),
             }
         }),
     }

@@ -113,6 +113,10 @@ pub struct NasFields {
     /// Where it takes Disconnect-Requests (address:port), or none
     #[arg(long, value_name = "ADDRESS", value_parser = input::text_or_none)]
     disconnect_address: Option<OrNone<String>>,
+    /// Believe its answers to Disconnect-Requests though their authenticator is zeroes: yes or no.
+    /// Only for a gateway that sends no other: whoever can send from its address can forge them
+    #[arg(long, value_name = "YES|NO", value_parser = input::yes_or_no)]
+    disconnect_zero_authenticator: Option<bool>,
     #[command(flatten)]
     disconnect_secret: DisconnectSecret,
 }
@@ -209,6 +213,7 @@ impl NasFields {
             Some(OrNone::Value(address)) => disconnect.set("address", Some(address)),
             None => {}
         }
+        disconnect.set("zero_authenticator", self.disconnect_zero_authenticator);
         if !disconnect.is_empty() {
             members.set("disconnect", Some(disconnect.change()));
         }
@@ -263,6 +268,9 @@ fn card(nas: &NasView) -> Card {
     card.field("guard", &nas.guard);
     card.field("longest grant", seconds(u64::from(nas.grant_seconds_max)));
     card.field("disconnect", nas.disconnect.as_ref());
+    if nas.disconnect_zero_authenticator {
+        card.field("disconnect answers", Text::toned("believed with a zeroed authenticator", Tone::Odd));
+    }
     card.field("sends", &nas.sends);
     card.field("interims", &nas.interims);
     card.field("missing stop", &nas.missing_stop);
@@ -294,6 +302,15 @@ mod tests {
     fn a_disconnect_address_is_taken_away() {
         let fields = NasFields { disconnect_address: Some(OrNone::None), ..NasFields::default() };
         assert_eq!(fields.members(None, &|_| None).unwrap().change(), serde_json::json!({ "disconnect": null }));
+    }
+
+    #[test]
+    fn a_zeroed_authenticator_is_allowed_and_forbidden_again() {
+        for allowed in [true, false] {
+            let fields = NasFields { disconnect_zero_authenticator: Some(allowed), ..NasFields::default() };
+            let change = fields.members(None, &|_| None).unwrap().change();
+            assert_eq!(change, serde_json::json!({ "disconnect": { "zero_authenticator": allowed } }));
+        }
     }
 
     #[test]

@@ -178,6 +178,7 @@ const DISCONNECT: Form = Form {
         ("secret_env", Kind::Text),
         ("secret_file", Kind::Text),
         ("secret_kept", Kind::Flag),
+        ("zero_authenticator", Kind::Flag),
     ],
     secret: Some("secret"),
     required: None,
