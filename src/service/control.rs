@@ -78,7 +78,7 @@ impl Control {
             secret: Secret::from(secret.expose()),
             identification: call.identification.clone(),
             at: self.clock.wall_now(),
-            accepts_zero_authenticator: false,
+            accepts_zero_authenticator: disconnect.accepts_zero_authenticator,
         })
     }
 
