@@ -20,6 +20,8 @@ use super::world::World;
 const DELAY_SECONDS_MAX: u32 = 3_600;
 /// How far a session time may be above what our own clock says.
 const SESSION_SLACK_SECONDS: u64 = 60;
+/// How long clients go on sending a packet that was not answered, at most.
+const RETRANSMITTED_SECONDS_MAX: u64 = 300;
 /// The length of call at which two rates are compared when the dearer one is to be charged.
 const COMPARED_SECONDS: u64 = 60;
 
@@ -30,7 +32,9 @@ pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Account
     // What the tables have of a call that is here is older than what is here.
     let recalled = || told.recalled.as_deref().map(|call| world.call(call.id).unwrap_or(call).clone());
     let known = found.cloned().or_else(recalled);
-    let mut draft = match known.filter(|call| !packet.begins_another_call_than(call)) {
+    let another = || nameless(world, book, told).filter(|call| call.is_alive()).cloned();
+    let known = known.filter(|call| !packet.begins_another_call_than(world, call)).or_else(another);
+    let mut draft = match known {
         Some(call) => {
             let mut draft = Draft::new(world, book, now, call);
             if world.call(draft.call.id).is_none() {
@@ -101,18 +105,53 @@ impl Told<'_> {
 
     /// Names are used again, after a reboot or by a caller who likes his Call-ID. What began after
     /// a call was over is another call, unless this one may just have been closed too early.
-    fn begins_another_call_than(&self, call: &Call) -> bool {
+    fn begins_another_call_than(&self, world: &World, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
         let conf_id = self.told.identity.conf_id;
         let is_same_conference = conf_id.is_some() && conf_id == call.conf_id;
-        let is_known_over = call.leg(&self.leg_key()).is_some_and(|leg| leg.ended.is_some());
-        if self.told.identity.class == Some(call.id) || is_same_conference || is_known_over {
+        if self.told.identity.class == Some(call.id) || is_same_conference {
             return false;
+        }
+        if let Some(end) = call.leg(&self.leg_key()).and_then(|leg| leg.ended) {
+            return self.began_after(end);
+        }
+        let restarted = world.restarted_at(call.nas).filter(|_| ending.reason == EndReason::NasRestarted);
+        if let (Some(restarted), None) = (restarted, self.own_start()) {
+            // Its names begin anew, and what it has to say of calls from before is about their end.
+            return self.start_by_arrival().is_some_and(|start| start > restarted);
         }
         if ending.reason == EndReason::SetupExpired && self.is_after_unproven_end(call) {
             return false;
         }
         self.own_start().is_some_and(|start| start > ending.at)
+    }
+
+    /// Whether what it tells of began after a leg of the same name had ended: by its NAS's clock, right
+    /// or wrong, where both packets have that. Else one that comes so late is no retransmission.
+    fn began_after(&self, end: LegEnd) -> bool {
+        let told = self.told;
+        let by_seconds = || Some(told.event_at?.minus_seconds(told.session_seconds?));
+        let by_event = || match told.kind {
+            AccountingKind::Start => told.event_at,
+            _ => by_seconds(),
+        };
+        match (told.connected_at.or(told.setup_at).or_else(by_event), end.told_at) {
+            (Some(start), Some(ended)) => start > ended,
+            _ => self.start_by_arrival().is_some_and(|start| start > end.at.plus_seconds(RETRANSMITTED_SECONDS_MAX)),
+        }
+    }
+
+    fn leg_end(&self, seconds: u64) -> LegEnd {
+        let told_at = self.told.disconnected_at.or(self.told.event_at);
+        LegEnd { at: self.at, told_at, seconds, cause: self.told.cause }
+    }
+
+    /// When the leg began if the packet was not on its way for long; `None` where it does not tell.
+    fn start_by_arrival(&self) -> Option<Timestamp> {
+        match self.told.kind {
+            AccountingKind::Start => Some(self.at),
+            _ => self.told.session_seconds.map(|seconds| self.at.minus_seconds(seconds)),
+        }
     }
 
     /// Whether it tells of what came after a call was closed without word from its NAS that it ended.
@@ -334,25 +373,42 @@ fn stop(draft: &mut Draft<'_>, packet: &Told<'_>) {
     if leg.as_ref().is_some_and(|leg| leg.ended.is_some()) {
         return;
     }
+    let was_answered = leg.as_ref().is_some_and(|leg| leg.connected_at.is_some());
+    if packet.told.kind == AccountingKind::Failed && was_answered {
+        // What failed is an attempt to change the call: it is up, and ends by a Stop.
+        let call = draft.call.id;
+        return draft.record(Event::SeenUp { call, at: packet.at, interim: false });
+    }
     let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
     flag(draft, flags);
-    let end = LegEnd { at: packet.at, seconds, cause: packet.told.cause };
+    let end = packet.leg_end(seconds);
     see_leg(draft, packet, None, Some(end));
     let others_up = draft.call.legs.iter().any(|leg| leg.key.origin == LegOrigin::Answer && leg.ended.is_none());
     if packet.told.origin == LegOrigin::Originate || others_up {
         return;
     }
-    settle::close(draft, closing_by(packet, seconds, end));
+    let closing = closing_by(draft, packet, seconds, end);
+    settle::close(draft, closing);
 }
 
-fn closing_by(packet: &Told<'_>, seconds: u64, end: LegEnd) -> Closing {
+/// The end that a packet tells of. Its time is believed between the call's beginning and now, like any
+/// other.
+fn closing_by(draft: &mut Draft<'_>, packet: &Told<'_>, seconds: u64, end: LegEnd) -> Closing {
+    let call = &draft.call;
+    let began = call.connected_at.or(call.authorized.then(|| call.opened_at.floor_second()));
+    let longest = draft.world.policy().call_seconds_max.saturating_add(SESSION_SLACK_SECONDS);
+    let earliest = began.unwrap_or(packet.now.minus_seconds(longest.saturating_add(seconds)));
+    let ended_at = if end.at < earliest { packet.now } else { end.at };
+    if end.at < earliest {
+        flag(draft, Flags::TIME_DOUBTED);
+    }
     let reason = if seconds == 0 { EndReason::NotAnswered } else { EndReason::Stopped };
     Closing {
         reason,
         seconds,
         estimated: false,
         by_originate_leg: packet.told.origin == LegOrigin::Originate,
-        ended_at: end.at,
+        ended_at,
         cause: end.cause,
     }
 }
@@ -383,11 +439,12 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
     if flags.contains(Flags::DURATION_DOUBTED) && seconds < ending.seconds {
         return;
     }
-    let end = LegEnd { at: packet.at, seconds, cause: packet.told.cause };
+    let end = packet.leg_end(seconds);
     reprice(draft, packet);
     see_leg(draft, packet, None, Some(end));
     record_packet(draft, packet);
-    settle::correct(draft, closing_by(packet, seconds, end));
+    let closing = closing_by(draft, packet, seconds, end);
+    settle::correct(draft, closing);
 }
 
 /// The other side of a call often ends a moment after it: that is kept, and changes nothing.
@@ -395,7 +452,7 @@ fn see_late_originate_leg(draft: &mut Draft<'_>, packet: &Told<'_>, leg: Option<
     if packet.told.origin == LegOrigin::Originate && leg.is_none_or(|leg| leg.ended.is_none()) {
         let (seconds, _) = packet.duration(&draft.call, leg, draft.world.policy().call_seconds_max);
         identify(draft, packet);
-        see_leg(draft, packet, None, Some(LegEnd { at: packet.at, seconds, cause: packet.told.cause }));
+        see_leg(draft, packet, None, Some(packet.leg_end(seconds)));
     }
 }
 

@@ -258,6 +258,8 @@ pub struct Leg {
 pub struct LegEnd {
     /// Event time of its end.
     pub at: Timestamp,
+    /// The same as its NAS wrote it, by a clock that may be wrong.
+    pub told_at: Option<Timestamp>,
     /// How long it was answered.
     pub seconds: u64,
     /// Cause after Q.850, where it was told.

@@ -128,7 +128,9 @@ fn silence_seconds(call: &Call, policy: &Policy) -> Option<u64> {
 /// would be closed and revived with each.
 fn grant_overdue(call: &Call, connected: Timestamp, policy: &Policy) -> (Timestamp, Due) {
     let reserved = call.reservation.map(|reservation| reservation.seconds);
-    let granted = call.told_seconds.max(reserved).unwrap_or(policy.call_seconds_max);
+    // Of a call that nobody pays nothing is at stake: it is not waited for.
+    let longest = if call.payers.is_empty() { 0 } else { policy.call_seconds_max };
+    let granted = call.told_seconds.max(reserved).unwrap_or(longest);
     let silent_from = call.heard_at.plus_seconds(silence_seconds(call, policy).unwrap_or(0));
     let end = connected.plus_seconds(granted).max(silent_from);
     (end.plus_seconds(policy.grant_overdue_seconds), Due::GrantOverdue)
