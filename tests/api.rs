@@ -543,6 +543,9 @@ async fn a_rate_test_says_what_a_call_would_meet() {
     assert_eq!(customer["first_chunk"], "0.600000");
     assert_eq!(test.body["payers"][1]["price"], "0.450000");
     let told = test.body["session_timeout"].as_u64().unwrap();
+    let unnamed = daemon.get("/rate-test?number=004930123&account=alice").await.expect(StatusCode::OK);
+    let of_usual = (unnamed.body["session_timeout"].as_u64(), unnamed.body["nas"].is_string());
+    assert!(of_usual == (Some(told), true) || of_usual == (None, false), "{}", unnamed.body);
     let Reply::Accept(accept) = daemon.authorize("live", "004930123").await else { panic!("refused") };
     assert_eq!(accept.session_timeout.map(u64::from), Some(told), "the live call is told the same");
 

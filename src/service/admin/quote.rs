@@ -1,6 +1,8 @@
 //! What a call would cost and how long it could be: asked of the engine, so that it is the very
 //! decision that a call would meet now.
 
+use std::sync::Arc;
+
 use super::Admin;
 use super::error::AdminError;
 use super::spec::{PayerQuoteView, RateTestView};
@@ -8,6 +10,7 @@ use super::write;
 use crate::domain::book::Book;
 use crate::domain::command::{Command, Quote};
 use crate::domain::decision::{Done, Quoted, QuotedPayer, Reply};
+use crate::domain::nas::Nas;
 use crate::domain::number::normalise;
 use crate::domain::rating::Pricing;
 use crate::domain::time::Timestamp;
@@ -43,7 +46,7 @@ impl Admin {
             Some(id) => {
                 Some(book.nas_by_id(id).ok_or_else(|| AdminError::NotFound { kind: "nas", id: id.to_owned() })?)
             }
-            None => None,
+            None => usual_nas(&book),
         };
         let asked = seconds.unwrap_or(SECONDS_DEFAULT);
         let quote = Quote { account: found.key, nas: nas.map(|nas| nas.key), called: number.into(), seconds: asked };
@@ -65,11 +68,28 @@ impl Admin {
             reason: quoted.rejected.as_ref().map(|rejected| rejected.reason.as_str().to_owned()),
             text: quoted.rejected.as_ref().map(|rejected| rejection(&names, rejected)).unwrap_or_default(),
             affordable_seconds: quoted.rejected.is_none().then_some(quoted.affordable),
-            session_timeout: quoted.rejected.is_none().then_some(quoted.told),
+            // What a gateway is told depends on the gateway.
+            session_timeout: (quoted.rejected.is_none() && nas.is_some()).then_some(quoted.told),
+            nas: nas.map(|nas| nas.id.to_string()),
             seconds: Some(asked),
             payers: quoted.payers.iter().map(|payer| quoted_payer(&book, now, &quoted, payer)).collect(),
         })
     }
+}
+
+/// The gateway that speaks for all, where none is named: the first, if what calls are told does not
+/// depend on which it is.
+fn usual_nas(book: &Book) -> Option<&Arc<Nas>> {
+    let mut nases = book.nases();
+    let first = nases.next()?;
+    let tells_alike = |nas: &Arc<Nas>| {
+        let (first, other) = (first.abilities(), nas.abilities());
+        first.guard == other.guard
+            && first.grant_seconds_max == other.grant_seconds_max
+            && first.has_disconnect_address == other.has_disconnect_address
+            && nas.number_rules.is_empty()
+    };
+    (first.number_rules.is_empty() && nases.all(tells_alike)).then_some(first)
 }
 
 fn quoted_payer(book: &Book, now: Timestamp, quoted: &Quoted, payer: &QuotedPayer) -> PayerQuoteView {

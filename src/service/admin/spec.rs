@@ -1071,9 +1071,13 @@ pub struct RateTestView {
     /// The longest call that all payers can pay for, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affordable_seconds: Option<u64>,
-    /// Session-Timeout that the NAS would be told: the NAS that was named, else one with guard `chunk`.
+    /// Session-Timeout that the NAS would be told: the NAS that was named, else any, where it does not
+    /// depend on which.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_timeout: Option<u64>,
+    /// That NAS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nas: Option<String>,
     /// The seconds that were asked about, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,

@@ -345,7 +345,12 @@ fn test_card(test: &RateTestView) -> Card {
     card.field("allowed", allowed);
     card.field("why", &test.text);
     card.field("longest call", test.affordable_seconds.map(seconds));
-    card.field("Session-Timeout", test.session_timeout.map(seconds));
+    let told = match (test.session_timeout, &test.nas) {
+        (Some(told), Some(nas)) => Some(format!("{} ({nas})", seconds(told))),
+        (Some(told), None) => Some(seconds(told)),
+        (None, _) => test.allowed.then(|| "depends on the gateway: name it with --nas".to_owned()),
+    };
+    card.field("Session-Timeout", told);
     card.field("priced for", test.seconds.map(seconds));
     card
 }
