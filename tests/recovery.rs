@@ -311,6 +311,84 @@ fn what_was_answered_outlives_every_kill() {
     check(&daemon, &known);
 }
 
+/// All of money and calls that the daemon tells.
+fn all_state(daemon: &Daemon) -> Value {
+    let records = records(daemon);
+    let customers = daemon.api().all("/api/v1/customers", "customers");
+    let resellers = daemon.api().all("/api/v1/resellers", "resellers");
+    let entries = daemon.api().all("/api/v1/customers/c0/entries", "entries");
+    // What is told in relation to now, such as how long a call has been up, is left out.
+    let calls = calls_up(daemon).into_iter().map(|(session, call)| (session, call["payers"].clone()));
+    let calls: BTreeMap<String, Value> = calls.collect();
+    serde_json::json!({
+        "records": records, "customers": customers, "resellers": resellers, "entries": entries, "calls": calls,
+    })
+}
+
+/// Calls of one account that begin and end, the last one is left up.
+fn some_calls(daemon: &Daemon, name: &str, count: usize) {
+    let mut gateway = Gateway::new(host_of(0));
+    for index in 0..count {
+        let session = format!("{name}-{index}");
+        let call = call_of("a0", &session);
+        let request = gateway.authorize(&call);
+        let answer = gateway.answer(daemon.auth(), &request);
+        let start = gateway.account(&call, Status::Start, 0, answer.class.as_deref());
+        gateway.answer(daemon.acct(), &start);
+        if index + 1 < count {
+            let stop = gateway.account(&call, Status::Stop, 61, answer.class.as_deref());
+            gateway.answer(daemon.acct(), &stop);
+        }
+    }
+}
+
+#[test]
+fn a_backup_is_restored_after_a_crash_and_the_state_is_its_own() {
+    let directory = TempDir::new().expect("a directory for temporary files");
+    let mut daemon = Daemon::started(directory.path(), "");
+    daemon.apply(&setup());
+    some_calls(&daemon, "before", 20);
+    let before = all_state(&daemon);
+    let backup = daemon.command(&["db", "backup", "backups/one"]);
+    assert!(backup.status.success(), "{backup:?}");
+    some_calls(&daemon, "after", 20);
+    let after = all_state(&daemon);
+    assert_ne!(after, before);
+
+    let restore = ["db", "restore", "backups/one", "--config", "ringfence.toml", "--yes"];
+    let refused = run(directory.path(), &restore);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(5), "{told}");
+    assert!(told.lines().count() == 1 && told.contains("is in use by another ringfence"), "{told}");
+    assert_eq!(all_state(&daemon), after, "a daemon that runs keeps its database");
+
+    // The logs of the old files stay, and are not of the copy.
+    daemon.kill();
+    let log = fs::metadata(directory.path().join("ringfence.log.db-wal")).expect("a crash leaves it");
+    assert!(log.len() > 0);
+    let restored = run(directory.path(), &restore);
+    let told = String::from_utf8_lossy(&restored.stdout).into_owned() + &String::from_utf8_lossy(&restored.stderr);
+    assert_eq!(restored.status.code(), Some(0), "{told}");
+    for told_of in ["checked: ", "/ringfence-before-restore-", "/ringfence.log.db-wal\n", "restored: "] {
+        assert!(told.contains(told_of), "{told_of} in {told}");
+    }
+    daemon.start();
+    assert_eq!(all_state(&daemon), before);
+    let verified = daemon.command(&["db", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+    some_calls(&daemon, "new", 2);
+
+    // The way back.
+    assert!(daemon.stop().success());
+    let aside = told.lines().find_map(|line| line.strip_prefix("moved aside: ")).expect("something was");
+    let aside = Path::new(aside).parent().and_then(Path::to_str).expect("a path in UTF-8");
+    let back = run(directory.path(), &["db", "restore", aside, "--aside", "second", "--config", "ringfence.toml"]);
+    assert!(back.status.success(), "{}", String::from_utf8_lossy(&back.stderr));
+    assert!(directory.path().join("second/ringfence.db").is_file());
+    daemon.start();
+    assert_eq!(all_state(&daemon), after);
+}
+
 /// Lets the files of the daemon grow no further, or as much as they like: a full disk without one.
 fn limit_files(daemon: &Daemon, bytes: Option<u64>) {
     let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
