@@ -2,6 +2,10 @@
 # docker run -d --name ringfence -p 1812-1813:1812-1813/udp -v ringfence:/var/lib/ringfence ringfence
 # docker exec ringfence ringfence customer list
 #
+# The daemon writes in its volume and nowhere else, so backups go there, and from there to you:
+# docker exec ringfence ringfence db backup /var/lib/ringfence/backups/2026-01-01
+# docker cp ringfence:/var/lib/ringfence/backups/2026-01-01 .
+#
 # Docker's proxy in user space hides where packets come from, and a NAS is known by its address: use
 # --network host, or a network whose addresses the NASes keep.
 

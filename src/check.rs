@@ -76,15 +76,20 @@ fn what_is_there(storage: &StorageConfig) -> Result<Database, String> {
 
 /// The store's own check, with a sign of life for who waits.
 fn verify(path: &Path, policy: Policy) -> Result<Verified, StoreError> {
+    with_sign_of_life(|progress| SqliteStore::verify(path, policy, progress))
+}
+
+/// Does long work of the store, and shows a person at the terminal how far it is.
+pub fn with_sign_of_life<T>(work: impl FnOnce(&mut dyn FnMut(Progress)) -> T) -> T {
     let target = if io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
     let bar = ProgressBar::with_draw_target(None, target);
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos}") {
         bar.set_style(style);
     }
-    let found = SqliteStore::verify(path, policy, &mut |progress: Progress| {
+    let done = work(&mut |progress: Progress| {
         bar.set_message(progress.doing);
         bar.set_position(progress.done);
     });
     bar.finish_and_clear();
-    found
+    done
 }

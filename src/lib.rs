@@ -32,4 +32,5 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod metrics;
+pub mod restore;
 pub mod telemetry;

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use ringfence::config::Config;
 use ringfence::demo::{self, DemoOptions};
+use ringfence::transport::cli::db::DbVerb;
 use ringfence::transport::cli::error::{CliError, Exit};
-use ringfence::transport::cli::{self, Cli, Command};
-use ringfence::{app, check, config, telemetry};
+use ringfence::transport::cli::{self, Ask, Cli, Command};
+use ringfence::{app, check, config, restore, telemetry};
 
 fn main() -> ExitCode {
     let Cli { remote, command } = Cli::of_process();
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
         Command::Serve(file) => serve(file.config.as_deref()),
         Command::Demo(options) => play(options),
         Command::Check(file) => check::run(file.config.as_deref()),
+        Command::Ask(Ask::Db(DbVerb::Restore(what))) => restore::run(&what),
         Command::Ask(ask) => cli::run(remote, ask, config::environment()),
     };
     ExitCode::from(exit.code())

@@ -3,6 +3,7 @@
 //! A daemon that says what a test wants stands behind a socket here, so that every answer can be
 //! had, the bad ones too. What is to be printed as a whole stands in `tests/cli/`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
@@ -900,6 +901,32 @@ fn what_operators_do_is_in_the_statement_and_the_audit() {
     assert_eq!(only["entries"].as_array().unwrap().len(), 1);
     let changes = rows_in_time(&served, &["audit", "list"], "audit", 2);
     assert!(!changes.iter().any(|change| change.to_string().contains("testing123")), "{changes:?}");
+}
+
+#[test]
+fn every_bad_line_is_named_however_many() {
+    let served = Served::set_up();
+    let rows: String = (0..150).map(|row| format!("4{row}x,0.01\n")).collect();
+    served.write("bad.csv", &format!("prefix,per_minute\n{rows}"));
+    served.write("file.toml", "[[tariff]]\nid = \"t\"\ncurrency = \"EUR\"\nrates_file = \"bad.csv\"\n");
+    let rows: String = (0..150).map(|row| format!("  {{ prefix = \"4{row}x\", per_minute = \"0.01\" }},\n")).collect();
+    served.write("rates.toml", &format!("[[tariff]]\nid = \"t\"\ncurrency = \"EUR\"\nrate = [\n{rows}]\n"));
+    let things: String = (0..150).map(|row| format!("[[customer]]\nid = \"c{row}\"\ntariff = \"none\"\n")).collect();
+    served.write("things.toml", &things);
+    for (arguments, places, end) in [
+        (&["rate", "import", "bad.csv", "--tariff", "retail"][..], "bad.csv", "imported"),
+        (&["rate", "import", "bad.csv", "--tariff", "retail", "--dry-run"], "bad.csv", "imported"),
+        (&["apply", "file.toml"], "bad.csv", "changed"),
+        (&["apply", "rates.toml"], "rates.toml", "changed"),
+        (&["apply", "things.toml", "--dry-run"], "things.toml", "changed"),
+    ] {
+        let told = served.fails(1, arguments);
+        let mut lines: BTreeSet<&str> =
+            told.lines().filter_map(|line| line.split_once(places)?.1.split(':').nth(1)).collect();
+        lines.remove("");
+        assert_eq!(lines.len(), 150, "{arguments:?}: {told}");
+        assert!(told.ends_with(&format!("nothing was {end}: 150 faults\n")), "{arguments:?}: {told}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod live;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use live::daemon::signal;
 use live::{PATIENCE, binary, now};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// What must have been seen, as it is written on the screen.
@@ -102,18 +104,45 @@ fn every_kind_of_call_is_shown_and_ctrl_c_ends_it() {
     assert_eq!(fs::read_dir(temporary.path()).expect("it is there").count(), 0, "something is left behind");
 }
 
+/// The commands that it has printed for who wants to look around.
+fn commands(demo: &Demo) -> Vec<String> {
+    let lines = demo.seen.iter().filter_map(|line| line.strip_prefix("  "));
+    lines.filter(|line| line.contains("radclient") || line.contains("--socket")).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_sample_tariff_is_one_of_the_whole_world() {
+    let temporary = TempDir::new().expect("a directory for temporary files");
+    let mut demo = Demo::start(&temporary, &[]);
+    demo.wait_for(&["Ctrl-C ends it."]);
+    let commands = commands(&demo);
+    let mut words = commands.iter().flat_map(|command| command.split_whitespace());
+    let socket = words.by_ref().skip_while(|word| *word != "--socket").nth(1).expect("a socket");
+    let ask = |arguments: &[&str]| -> Value {
+        let output = Command::new(binary()).args(["--json", "--socket", socket]).args(arguments).output();
+        let output = output.expect("the binary was built for this test");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("JSON")
+    };
+    let tariffs = ask(&["tariff", "list"]);
+    let tariffs = tariffs["tariffs"].as_array().expect("a list");
+    let prefixes = tariffs.iter().map(|tariff| {
+        let rates = ask(&["rate", "list", "--tariff", tariff["id"].as_str().expect("an id")]);
+        let rates = rates["rates"].as_array().expect("a list").clone();
+        rates.iter().map(|rate| rate["prefix"].to_string()).collect::<BTreeSet<_>>().len()
+    });
+    let prefixes: Vec<usize> = prefixes.collect();
+    assert!(prefixes.iter().any(|count| *count >= 200), "{prefixes:?}");
+    signal(&demo.child, "-INT");
+    demo.end();
+}
+
 #[test]
 fn the_commands_that_it_prints_work() {
     let temporary = TempDir::new().expect("a directory for temporary files");
     let mut demo = Demo::start(&temporary, &[]);
     demo.wait_for(&["Ctrl-C ends it."]);
-    let commands: Vec<String> = demo
-        .seen
-        .iter()
-        .filter_map(|line| line.strip_prefix("  "))
-        .filter(|line| line.contains("radclient") || line.contains("--socket"))
-        .map(str::to_owned)
-        .collect();
+    let commands = commands(&demo);
     assert!(commands.len() >= 9, "{commands:?}");
     for command in commands {
         let output = Command::new("sh").args(["-c", &command]).output().expect("sh");

@@ -220,6 +220,65 @@ fn records(daemon: &Daemon) -> BTreeMap<String, Value> {
     by_session
 }
 
+/// What is wrong with where a call is: up, or charged, or neither.
+///
+/// A packet that was not answered may have been taken or not, which leaves both open; but what was
+/// answered before it holds in either case.
+fn misplaced(call: &Known, up: Option<&Value>, is_charged: bool) -> Option<&'static str> {
+    let state = up.map(|up| text(up, "state"));
+    match (call.told, state, is_charged) {
+        (_, Some(_), true) => return Some("is charged and still up"),
+        (Some(_), None, false) => return Some("was accepted, and is neither up nor charged"),
+        _ => {}
+    }
+    if call.stop_sent.is_none() && is_charged {
+        return Some("is charged without a Stop");
+    }
+    if call.stop_answered && !is_charged {
+        return Some("was answered its Stop and is not charged");
+    }
+    let (Some(up), Some(told)) = (up, call.told) else { return None };
+    match state {
+        Some("confirmed") => {}
+        // A Start that was not answered may have been lost.
+        Some("trying") if !call.started => {}
+        _ => return Some("is up, but not as its gateway knows it"),
+    }
+    (up["told_seconds"] != told).then_some("was told other seconds")
+}
+
+#[test]
+fn a_call_in_the_wrong_place_is_seen() {
+    let up = |state: &str| serde_json::json!({ "state": state, "told_seconds": 600 });
+    let accepted = || Known { told: Some(600), ..Known::default() };
+    let started = || Known { started: true, ..accepted() };
+    let stopping = || Known { stop_sent: Some(9), ..started() };
+    let stopped = || Known { stop_answered: true, ..stopping() };
+    let (trying, confirmed) = (up("trying"), up("confirmed"));
+    for (what, call, up, is_charged, is_right) in [
+        ("never answered, not taken", Known::default(), None, false, true),
+        ("never answered, taken", Known::default(), Some(&trying), false, true),
+        ("never answered and charged", Known::default(), None, true, false),
+        ("accepted", accepted(), Some(&trying), false, true),
+        ("accepted, its Start taken", accepted(), Some(&confirmed), false, true),
+        ("accepted and lost", accepted(), None, false, false),
+        ("started", started(), Some(&confirmed), false, true),
+        ("its Start lost", started(), Some(&trying), false, false),
+        ("its Stop not taken", stopping(), Some(&confirmed), false, true),
+        ("its Stop not taken and its Start lost", stopping(), Some(&trying), false, false),
+        ("its Stop taken", stopping(), None, true, true),
+        ("lost with its Stop", stopping(), None, false, false),
+        ("in both places", stopping(), Some(&confirmed), true, false),
+        ("stopped", stopped(), None, true, true),
+        ("its Stop lost", stopped(), Some(&confirmed), false, false),
+        ("stopped and lost", stopped(), None, false, false),
+    ] {
+        assert_eq!(misplaced(&call, up, is_charged).is_none(), is_right, "{what}");
+    }
+    let other = serde_json::json!({ "state": "confirmed", "told_seconds": 30 });
+    assert!(misplaced(&started(), Some(&other), false).is_some());
+}
+
 /// Compares what the daemon knows with what it has answered.
 fn check(daemon: &Daemon, known: &BTreeMap<String, Known>) {
     let up = calls_up(daemon);
@@ -237,16 +296,10 @@ fn check(daemon: &Daemon, known: &BTreeMap<String, Known>) {
             *charged.entry(party.to_owned()).or_default() += micros(text(charge, "amount"));
         }
         assert_eq!(record["charges"].as_array().map(Vec::len), Some(2), "customer and reseller: {record}");
-        assert!(!up.contains_key(session), "charged and still up: {record}");
     }
     for (session, call) in known {
-        if call.stop_answered {
-            assert!(records.contains_key(session), "{session} was answered its Stop and has no record: {call:?}");
-        } else if let (Some(told), None) = (call.told, call.stop_sent) {
-            let found = up.get(session).unwrap_or_else(|| panic!("{session} is not up: {call:?}"));
-            let state = text(found, "state");
-            assert!(state == "confirmed" || (!call.started && state == "trying"), "{found}: {call:?}");
-            assert_eq!(found["told_seconds"], told, "{found}");
+        if let Some(fault) = misplaced(call, up.get(session), records.contains_key(session)) {
+            panic!("{session} {fault}: {call:?}, {:?}, {:?}", up.get(session), records.get(session));
         }
     }
 
@@ -309,6 +362,84 @@ fn what_was_answered_outlives_every_kill() {
     assert!(daemon.stop().success(), "{}", daemon.log());
     daemon.start();
     check(&daemon, &known);
+}
+
+/// All of money and calls that the daemon tells.
+fn all_state(daemon: &Daemon) -> Value {
+    let records = records(daemon);
+    let customers = daemon.api().all("/api/v1/customers", "customers");
+    let resellers = daemon.api().all("/api/v1/resellers", "resellers");
+    let entries = daemon.api().all("/api/v1/customers/c0/entries", "entries");
+    // What is told in relation to now, such as how long a call has been up, is left out.
+    let calls = calls_up(daemon).into_iter().map(|(session, call)| (session, call["payers"].clone()));
+    let calls: BTreeMap<String, Value> = calls.collect();
+    serde_json::json!({
+        "records": records, "customers": customers, "resellers": resellers, "entries": entries, "calls": calls,
+    })
+}
+
+/// Calls of one account that begin and end, the last one is left up.
+fn some_calls(daemon: &Daemon, name: &str, count: usize) {
+    let mut gateway = Gateway::new(host_of(0));
+    for index in 0..count {
+        let session = format!("{name}-{index}");
+        let call = call_of("a0", &session);
+        let request = gateway.authorize(&call);
+        let answer = gateway.answer(daemon.auth(), &request);
+        let start = gateway.account(&call, Status::Start, 0, answer.class.as_deref());
+        gateway.answer(daemon.acct(), &start);
+        if index + 1 < count {
+            let stop = gateway.account(&call, Status::Stop, 61, answer.class.as_deref());
+            gateway.answer(daemon.acct(), &stop);
+        }
+    }
+}
+
+#[test]
+fn a_backup_is_restored_after_a_crash_and_the_state_is_its_own() {
+    let directory = TempDir::new().expect("a directory for temporary files");
+    let mut daemon = Daemon::started(directory.path(), "");
+    daemon.apply(&setup());
+    some_calls(&daemon, "before", 20);
+    let before = all_state(&daemon);
+    let backup = daemon.command(&["db", "backup", "backups/one"]);
+    assert!(backup.status.success(), "{backup:?}");
+    some_calls(&daemon, "after", 20);
+    let after = all_state(&daemon);
+    assert_ne!(after, before);
+
+    let restore = ["db", "restore", "backups/one", "--config", "ringfence.toml", "--yes"];
+    let refused = run(directory.path(), &restore);
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(5), "{told}");
+    assert!(told.lines().count() == 1 && told.contains("is in use by another ringfence"), "{told}");
+    assert_eq!(all_state(&daemon), after, "a daemon that runs keeps its database");
+
+    // The logs of the old files stay, and are not of the copy.
+    daemon.kill();
+    let log = fs::metadata(directory.path().join("ringfence.log.db-wal")).expect("a crash leaves it");
+    assert!(log.len() > 0);
+    let restored = run(directory.path(), &restore);
+    let told = String::from_utf8_lossy(&restored.stdout).into_owned() + &String::from_utf8_lossy(&restored.stderr);
+    assert_eq!(restored.status.code(), Some(0), "{told}");
+    for told_of in ["checked: ", "/ringfence-before-restore-", "/ringfence.log.db-wal\n", "restored: "] {
+        assert!(told.contains(told_of), "{told_of} in {told}");
+    }
+    daemon.start();
+    assert_eq!(all_state(&daemon), before);
+    let verified = daemon.command(&["db", "verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+    some_calls(&daemon, "new", 2);
+
+    // The way back.
+    assert!(daemon.stop().success());
+    let aside = told.lines().find_map(|line| line.strip_prefix("moved aside: ")).expect("something was");
+    let aside = Path::new(aside).parent().and_then(Path::to_str).expect("a path in UTF-8");
+    let back = run(directory.path(), &["db", "restore", aside, "--aside", "second", "--config", "ringfence.toml"]);
+    assert!(back.status.success(), "{}", String::from_utf8_lossy(&back.stderr));
+    assert!(directory.path().join("second/ringfence.db").is_file());
+    daemon.start();
+    assert_eq!(all_state(&daemon), after);
 }
 
 /// Lets the files of the daemon grow no further, or as much as they like: a full disk without one.

@@ -24,8 +24,9 @@ use crate::domain::time::Timestamp;
 pub const CSV_BYTES_MAX: usize = 64 << 20;
 /// Most rates in a file.
 pub const ROWS_MAX: usize = 2_000_000;
-/// So many faults are told one by one; of more, how many there are.
-pub const FAULTS_SHOWN_MAX: usize = 100;
+/// So many faults are told one by one, which is all that a person will mend at a time; of more, so
+/// that they fit into memory, how many there are.
+pub const FAULTS_SHOWN_MAX: usize = 10_000;
 /// Longest increment and grace, seconds: a day.
 pub const INCREMENT_SECONDS_MAX: u32 = 86_400;
 /// Longest name of a destination, bytes.
@@ -745,7 +746,7 @@ mod tests {
     fn of_many_faults_the_first_are_named_and_the_rest_counted() {
         let text = format!("prefix,per_minute\n{}", "x,1\n".repeat(FAULTS_SHOWN_MAX + 23));
         let faults = read_csv(text.as_bytes()).unwrap_err();
-        assert_eq!((faults.shown.len(), faults.more, faults.count()), (100, 23, 123));
+        assert_eq!((faults.shown.len(), faults.more, faults.count()), (FAULTS_SHOWN_MAX, 23, FAULTS_SHOWN_MAX + 23));
         assert!(faults.to_string().ends_with("\nand 23 more"));
     }
 

@@ -60,6 +60,18 @@ pub enum StoreError {
         /// How it shows.
         why: String,
     },
+    /// A restore came to no end.
+    #[error(
+        "{} was being restored, and that came to no end: restore it again (the mark of it is {})",
+        path.display(),
+        mark.display()
+    )]
+    HalfRestored {
+        /// Which database.
+        path: PathBuf,
+        /// The directory that says so.
+        mark: PathBuf,
+    },
     /// The file is damaged.
     #[error("{} is damaged ({why}); restore it from a backup", path.display())]
     Damaged {

@@ -32,6 +32,7 @@ mod write;
 
 // Both.
 mod backup;
+mod restore;
 mod verify;
 
 pub use connection::journal_path;
@@ -39,6 +40,7 @@ pub use journal::SqliteJournal;
 pub use projector::SqliteProjector;
 pub use rates::SqliteRates;
 pub use reports::SqliteReports;
+pub use restore::{RestoreError, Restored};
 
 use connection::{JOURNAL, TABLES};
 use keeper::Keeper;
@@ -95,6 +97,10 @@ impl SqliteStore {
     /// As [`SqliteStore::open`].
     pub fn open_as_sqlite(options: &SqliteOptions) -> Result<Opened<SqliteJournal>, StoreError> {
         let lock = connection::lock(&options.path)?;
+        let mark = restore::mark(&options.path);
+        if mark.exists() {
+            return Err(StoreError::HalfRestored { path: options.path.clone(), mark });
+        }
         set_up(&options.path)?;
         let shared = Arc::new(Shared::new(options.clone(), lock));
         let loaded = load(&shared)?;
@@ -114,6 +120,21 @@ impl SqliteStore {
     /// They cannot be read at all. What is read and wrong is in the result.
     pub fn verify(path: &Path, policy: Policy, progress: &mut dyn FnMut(Progress)) -> Result<Verified, StoreError> {
         verify::verify(path, policy, progress)
+    }
+
+    /// Puts a backup in the place of a database that no process has open; what is there goes to
+    /// the directory `aside`, on the same disk, which must not exist.
+    ///
+    /// # Errors
+    /// A daemon has the database, the backup is not sound, or the disk does not do as it is told.
+    pub fn restore(
+        path: &Path,
+        backup: &Path,
+        aside: &Path,
+        policy: Policy,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Restored, RestoreError> {
+        restore::restore(path, backup, aside, policy, progress)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Copies and checks: a copy can be started from, and a check sees what was tampered with.
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use ringfence::domain::invariant;
+use ringfence::store::sqlite::{RestoreError, Restored};
 use ringfence::store::{Journal, Opened, SqliteOptions, SqliteStore, StoreError, Verified};
 
 use super::shop::{self, Shop};
@@ -165,6 +167,85 @@ fn a_copy_overwrites_nothing() {
     std::fs::write(directory.join("ringfence.db.partial"), "left by one that died").unwrap();
     store.upkeep.backup(&directory, &mut |_| {}).unwrap();
     assert!(SqliteStore::open(&copied(&place)).is_ok());
+}
+
+/// A database with a copy of its first two days, and a third day after it.
+fn with_copy() -> (OnDisk, PathBuf) {
+    let place = with_days();
+    let copy = place.directory.path().join("copy");
+    let mut shop = Shop::new(place.open().unwrap());
+    shop.store.upkeep.backup(&copy, &mut |_| {}).unwrap();
+    shop.a_day("three");
+    shop.store.projector.close(LONG).unwrap();
+    (place, copy)
+}
+
+fn restore(place: &OnDisk, backup: &Path, aside: &str) -> Result<Restored, RestoreError> {
+    let aside = place.directory.path().join(aside);
+    SqliteStore::restore(&place.tables(), backup, &aside, shop::policy(), &mut |_| {})
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(directory).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = files.collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_restored_database_is_the_copy_and_there_is_a_way_back() {
+    let (place, copy) = with_copy();
+    let three = place.open().unwrap().loaded.world.image();
+    restore(&place, &copy, "aside").unwrap();
+    let two = place.open().unwrap();
+    assert_ne!(two.loaded.world.image(), three);
+    assert_eq!(two.loaded.world.image(), SqliteStore::open(&copied(&place)).unwrap().loaded.world.image());
+    drop(two);
+    restore(&place, &place.directory.path().join("aside"), "aside again").unwrap();
+    assert_eq!(place.open().unwrap().loaded.world.image(), three);
+}
+
+#[test]
+fn a_copy_that_contradicts_itself_is_not_restored() {
+    let (place, copy) = with_copy();
+    let connection = rusqlite::Connection::open(copy.join("ringfence.db")).unwrap();
+    connection.execute("UPDATE party_totals SET balance = balance + 1 WHERE party = 3", []).unwrap();
+    drop(connection);
+    let before = names(place.directory.path());
+    let error = restore(&place, &copy, "aside").unwrap_err();
+    assert!(matches!(&error, RestoreError::Unsound(found) if found.faults_count > 0), "{error}");
+    assert_eq!(names(place.directory.path()), before, "nothing was moved, nothing is left");
+    std::fs::remove_file(copy.join("ringfence.log.db")).unwrap();
+    let error = restore(&place, &copy, "aside").unwrap_err().to_string();
+    assert!(error.contains("ringfence.log.db: the backup has no such file"), "{error}");
+    assert_eq!(names(place.directory.path()), before);
+    assert!(place.open().is_ok());
+}
+
+#[test]
+fn what_was_put_aside_is_never_overwritten() {
+    let (place, copy) = with_copy();
+    let before = names(place.directory.path());
+    let error = restore(&place, &copy, "copy").unwrap_err();
+    assert!(matches!(error, RestoreError::Store(StoreError::Exists { .. })), "{error}");
+    assert_eq!(names(place.directory.path()), before, "nothing was moved, nothing is left");
+}
+
+#[test]
+fn a_restore_that_came_to_no_end_stops_a_start_until_it_is_done_again() {
+    let (place, copy) = with_copy();
+    let mark = place.directory.path().join("ringfence.restoring");
+    std::fs::create_dir(&mark).unwrap();
+    // It died with the journal moved aside and the new one not yet in its place.
+    std::fs::create_dir(place.directory.path().join("aside")).unwrap();
+    std::fs::rename(place.journal(), place.directory.path().join("aside/ringfence.log.db")).unwrap();
+    std::fs::write(mark.join("ringfence.log.db"), "half").unwrap();
+    let error = place.open().map(|_| ()).unwrap_err();
+    assert!(matches!(error, StoreError::HalfRestored { .. }), "{error}");
+    restore(&place, &copy, "aside again").unwrap();
+    assert!(!mark.exists());
+    let world = SqliteStore::open(&copied(&place)).unwrap().loaded.world.image();
+    assert_eq!(place.open().unwrap().loaded.world.image(), world);
 }
 
 /// Calls go on, snapshots are taken and the journal is cut off while it is copied and checked.

@@ -89,7 +89,8 @@ mod tests {
     use super::*;
     use crate::domain::book::BookChange;
     use crate::domain::tariff::Rate;
-    use crate::service::admin::spec::FieldChange;
+    use crate::service::admin::error::FAULTS_MAX;
+    use crate::service::admin::spec::{Fault, FieldChange, RateSpec};
 
     const SETUP: &str = r#"
         [[connection]]
@@ -383,6 +384,34 @@ mod tests {
         with_file.tariff[0].rates_csv = Some("prefix,per_minute\n49,x\n".into());
         let Err(AdminError::Faults(faults)) = applied(&Book::default(), with_file, false).map(|_| ()) else { panic!() };
         assert!(faults[0].message.contains("retail.csv: line 2"), "{faults:?}");
+    }
+
+    /// A tariff with so many bad rates, in place and in a file.
+    fn with_bad_rates(count: usize) -> [SetupFile; 2] {
+        let mut in_place = setup("[[tariff]]\nid = \"t\"\ncurrency = \"EUR\"");
+        let mut in_file = in_place.clone();
+        let rate = RateSpec { prefix: "4x".into(), per_minute: Some("0.01".into()), ..RateSpec::default() };
+        in_place.tariff[0].rate = Some(vec![rate; count]);
+        in_file.tariff[0].rates_csv = Some(format!("prefix,per_minute\n{}", "4x,0.01\n".repeat(count)));
+        [in_place, in_file]
+    }
+
+    #[test]
+    fn every_fault_is_named_and_what_is_too_much_is_counted() {
+        for setup in with_bad_rates(150) {
+            assert_eq!(paths(applied(&Book::default(), setup, false).err().unwrap()).len(), 150);
+        }
+        for mut setup in with_bad_rates(FAULTS_MAX + 7) {
+            // Another tariff with as many faults, so that what is counted is counted together.
+            let mut other = setup.tariff[0].clone();
+            other.id = "u".into();
+            setup.tariff.push(other);
+            let error = applied(&Book::default(), setup, false).map(|_| ()).err().unwrap();
+            let AdminError::Faults(faults) = error else { panic!("{error}") };
+            assert_eq!(faults.len(), FAULTS_MAX + 1);
+            let rest = format!("and {} more faults", FAULTS_MAX + 14);
+            assert_eq!(faults.last(), Some(&Fault { path: String::new(), message: rest }));
+        }
     }
 
     #[test]

@@ -186,11 +186,11 @@ impl Draft {
         let mut waiting = wishes;
         loop {
             let count = waiting.len();
-            let mut refused = Vec::new();
+            let mut refused = Refused::default();
             let mut still_waiting = Vec::new();
             for wish in waiting {
                 if let Err(wrong) = self.fulfil(&wish) {
-                    refused.push(wrong);
+                    refused.take(wrong, &declared);
                     still_waiting.push(wish);
                 }
             }
@@ -198,7 +198,7 @@ impl Draft {
                 return Ok(());
             }
             if still_waiting.len() == count {
-                return Err(AdminError::Faults(faults_to_tell(refused, &declared)));
+                return Err(AdminError::Faults(refused.faults_to_tell()));
             }
             waiting = still_waiting;
         }
@@ -425,9 +425,9 @@ fn read_rates(path: &str, spec: &TariffSpec) -> ReadResult<Option<RatesFile>> {
         (Some(csv), None) => {
             let file = spec.rates_file.as_deref().unwrap_or("the CSV");
             rates::read_csv(csv.as_bytes()).map(Some).map_err(|faults| {
-                let more = (faults.more > 0).then(|| format!("{file}: and {} more faults", faults.more));
-                let told = faults.shown.iter().map(|fault| format!("{file}: {fault}"));
-                told.chain(more).map(|message| wrong(&at(path, "rates_file"), message)).collect()
+                let path = at(path, "rates_file");
+                let told = faults.shown.iter().map(|fault| wrong(&path, format!("{file}: {fault}")));
+                told.chain((faults.more > 0).then(|| rest(faults.more))).collect()
             })
         }
         (None, Some(specs)) => {
@@ -444,6 +444,7 @@ fn read_rates(path: &str, spec: &TariffSpec) -> ReadResult<Option<RatesFile>> {
 fn read_rates_in_place(path: &str, specs: &[RateSpec]) -> ReadResult<Vec<Rate>> {
     let mut rates = Vec::with_capacity(specs.len());
     let mut all_wrong = Vec::new();
+    let mut more = 0;
     let mut seen = BTreeSet::new();
     for (index, spec) in specs.iter().enumerate() {
         let path = at(path, &format!("rate[{index}]"));
@@ -453,12 +454,11 @@ fn read_rates_in_place(path: &str, specs: &[RateSpec]) -> ReadResult<Vec<Rate>> 
                 all_wrong.push(wrong(&at(&path, "prefix"), message));
             }
             Ok(rate) => rates.push(rate),
-            Err(wrong) => all_wrong.extend(wrong),
-        }
-        if all_wrong.len() > FAULTS_MAX {
-            break;
+            Err(wrong) if all_wrong.len() < FAULTS_MAX => all_wrong.extend(wrong),
+            Err(wrong) => more += wrong.len(),
         }
     }
+    all_wrong.extend((more > 0).then(|| rest(more)));
     if all_wrong.is_empty() { Ok(rates) } else { Err(all_wrong) }
 }
 
@@ -474,32 +474,57 @@ fn refuse_twins(wishes: &[Wish]) -> Result<(), AdminError> {
                 .push(Fault { path: at(path, "id"), message: format!("{} {:?} stands here twice", space, spec.id()) });
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(AdminError::Faults(capped(faults))) }
+    if faults.is_empty() { Ok(()) } else { Err(AdminError::Faults(capped(faults, 0))) }
 }
 
-/// Of all refusals those that are no mere consequence of another: what waits for a thing that has a
-/// fault of its own is not told. If all wait for each other, all are told.
-fn faults_to_tell(refused: Vec<Vec<Wrong>>, declared: &BTreeSet<(Kind, String)>) -> Vec<Fault> {
-    let is_consequence = |wrong: &&Wrong| wrong.missing.as_ref().is_some_and(|missing| declared.contains(missing));
-    let own: Vec<Fault> =
-        refused.iter().flatten().filter(|wrong| !is_consequence(wrong)).map(|wrong| wrong.fault.clone()).collect();
-    if !own.is_empty() {
-        return capped(own);
-    }
-    let circle = refused.into_iter().flatten().map(|wrong| Fault {
-        message: format!("{}: the things that refer to each other are a circle", wrong.fault.message),
-        path: wrong.fault.path,
-    });
-    capped(circle.collect())
+/// What kept wishes from being made true, in one round.
+#[derive(Default)]
+struct Refused {
+    own: Vec<Fault>,
+    /// How many more there are than are named in `own`.
+    more: usize,
+    /// What waits for a thing that another wish makes.
+    consequences: Vec<Fault>,
 }
 
-fn capped(mut faults: Vec<Fault>) -> Vec<Fault> {
-    let more = faults.len().saturating_sub(FAULTS_MAX);
-    if more > 0 {
-        faults.truncate(FAULTS_MAX);
-        faults.push(Fault { path: String::new(), message: format!("and {more} more faults") });
+impl Refused {
+    fn take(&mut self, wrong: Vec<Wrong>, declared: &BTreeSet<(Kind, String)>) {
+        for wrong in wrong {
+            if wrong.missing.as_ref().is_some_and(|missing| declared.contains(missing)) {
+                self.consequences.push(wrong.fault);
+            } else if wrong.count == 1 && self.own.len() < FAULTS_MAX {
+                self.own.push(wrong.fault);
+            } else {
+                self.more = self.more.saturating_add(wrong.count);
+            }
+        }
     }
+
+    /// Those that are no mere consequence of another: what waits for a thing that has a fault of its
+    /// own is not told. If all wait for each other, all are told.
+    fn faults_to_tell(self) -> Vec<Fault> {
+        if !self.own.is_empty() {
+            return capped(self.own, self.more);
+        }
+        let circle = self.consequences.into_iter().map(|fault| Fault {
+            message: format!("{}: the things that refer to each other are a circle", fault.message),
+            path: fault.path,
+        });
+        capped(circle.collect(), 0)
+    }
+}
+
+/// So many faults as may be named, and at the end how many more there are.
+fn capped(mut faults: Vec<Fault>, more: usize) -> Vec<Fault> {
+    let more = more.saturating_add(faults.len().saturating_sub(FAULTS_MAX));
+    faults.truncate(FAULTS_MAX);
+    faults.extend((more > 0).then(|| rest(more).fault));
     faults
+}
+
+/// What stands for faults that are not named.
+fn rest(count: usize) -> Wrong {
+    Wrong { count, ..wrong("", format!("and {count} more faults")) }
 }
 
 fn wrong_of(path: &str, error: &BookError) -> Wrong {
@@ -518,7 +543,7 @@ fn wrong_of(path: &str, error: &BookError) -> Wrong {
 }
 
 fn wrong(path: &str, message: String) -> Wrong {
-    Wrong { fault: Fault { path: path.to_owned(), message }, missing: None }
+    Wrong { fault: Fault { path: path.to_owned(), message }, missing: None, count: 1 }
 }
 
 fn at(path: &str, field: &str) -> String {

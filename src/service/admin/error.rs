@@ -2,9 +2,10 @@
 
 use super::spec::Fault;
 use crate::domain::decision::Refusal;
+use crate::service::rates;
 
-/// Faults that are told one by one; of more, only how many.
-pub const FAULTS_MAX: usize = 100;
+/// Faults that are told one by one, so that they fit into memory; of more, only how many.
+pub const FAULTS_MAX: usize = rates::FAULTS_SHOWN_MAX;
 
 /// Why an operator's request is not done..
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

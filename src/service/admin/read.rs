@@ -54,6 +54,8 @@ pub struct Wrong {
     pub fault: Fault,
     /// What is not there.
     pub missing: Option<(Kind, String)>,
+    /// How many faults it stands for: 1, or more that are not named one by one.
+    pub count: usize,
 }
 
 /// What is kept of a thing that was written, or all its faults.
@@ -117,7 +119,7 @@ pub fn rate(path: &str, spec: &RateSpec) -> ReadResult<Rate> {
             .into_iter()
             .map(|wrong| {
                 let path = wrong.column.map_or_else(|| path.to_owned(), |column| format!("{path}.{column}"));
-                Wrong { fault: Fault { path, message: wrong.message }, missing: None }
+                Wrong { fault: Fault { path, message: wrong.message }, missing: None, count: 1 }
             })
             .collect()
     })
@@ -310,7 +312,7 @@ impl<'a> Reader<'a> {
             ("", field) => field.to_owned(),
             (path, field) => format!("{path}.{field}"),
         };
-        self.wrong.push(Wrong { fault: Fault { path, message }, missing });
+        self.wrong.push(Wrong { fault: Fault { path, message }, missing, count: 1 });
     }
 
     fn noted<T>(&mut self, field: &str, result: Result<T, String>) -> Option<T> {

@@ -13,6 +13,7 @@ use super::client::{Answer, Ask, query, read_problem, refusal, shown};
 use super::context::Context;
 use super::error::{CliError, Exit};
 use super::setup_file::{self, SetupFault, SetupText};
+use crate::service::admin::error::FAULTS_MAX;
 use crate::service::admin::spec::{ApplyReport, RateCounts, SetupFile, ThingName};
 
 /// Largest request, bytes; larger tables of rates go in by `rate import`.
@@ -135,7 +136,8 @@ fn all_faults(context: &Context<'_>, text: &SetupText) -> CliError {
         && answer.status == StatusCode::UNPROCESSABLE_ENTITY
     {
         let problem = read_problem(answer.status, &answer.body);
-        let unknown = problem.errors.iter().filter(|fault| !text.is_known(&fault.path));
+        let known = text.known();
+        let unknown = problem.errors.iter().filter(|fault| !known.covers(&fault.path));
         faults.extend(unknown.map(|fault| text.fault_at(&fault.path, &fault.message)));
     }
     told(faults)
@@ -144,7 +146,12 @@ fn all_faults(context: &Context<'_>, text: &SetupText) -> CliError {
 fn told(mut faults: Vec<SetupFault>) -> CliError {
     faults.sort();
     let mut lines: Vec<String> = faults.iter().map(SetupFault::to_string).collect();
-    let count = if lines.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", lines.len()) };
+    let count = match lines.len() {
+        1 => "1 fault".to_owned(),
+        // The last lines say how many more.
+        count if count > FAULTS_MAX => format!("more than {FAULTS_MAX} faults"),
+        count => format!("{count} faults"),
+    };
     lines.push(format!("nothing was changed: {count}"));
     CliError { exit: Exit::Failed, lines }
 }

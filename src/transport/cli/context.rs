@@ -32,6 +32,21 @@ pub struct Context<'a> {
     pub environment: Environment<'a>,
 }
 
+/// Asks a person at the terminal whether it is to be done.
+///
+/// # Errors
+/// The answer was no.
+pub fn ask(question: &str, notes: &mut dyn Write) -> Result<(), CliError> {
+    let _ = write!(notes, "{question} [y/N] ");
+    let _ = notes.flush();
+    let mut answer = String::new();
+    let _ = io::stdin().lock().read_line(&mut answer);
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(CliError { exit: Exit::Failed, lines: vec!["nothing was done".to_owned()] }),
+    }
+}
+
 impl Context<'_> {
     /// Prints an answer as it came, where JSON is wanted; whether it did.
     ///
@@ -94,14 +109,7 @@ impl Context<'_> {
         if yes || !self.can_ask {
             return Ok(());
         }
-        let _ = write!(self.notes, "{question} [y/N] ");
-        let _ = self.notes.flush();
-        let mut answer = String::new();
-        let _ = io::stdin().lock().read_line(&mut answer);
-        match answer.trim().to_ascii_lowercase().as_str() {
-            "y" | "yes" => Ok(()),
-            _ => Err(CliError { exit: Exit::Failed, lines: vec!["nothing was done".to_owned()] }),
-        }
+        ask(question, self.notes)
     }
 
     /// A bar for so many bytes; drawn where a person sees it, and nowhere else.

@@ -1,9 +1,11 @@
-//! `db`: the database of the running daemon, backed up and verified.
+//! `db`: the database of the running daemon, backed up and verified. `db restore`, which needs the
+//! daemon stopped, is known here and run by `main`.
 
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 
+use super::ConfigFile;
 use super::client::{Ask, Server, shown};
 use super::context::Context;
 use super::error::CliError;
@@ -14,7 +16,7 @@ use crate::service::admin::spec::{BackupRequest, BackupView, VerifyView};
 pub enum DbVerb {
     /// Write a copy of the database that opens and verifies, while calls go on
     #[command(
-        after_help = "The daemon writes the copy, so its user needs the right to. Nothing is overwritten.\n\nExamples:\n  ringfence db backup /var/backups/ringfence/2026-01-01"
+        after_help = "The daemon writes the copy, so its user needs the right to. Nothing is overwritten.\n\nExamples:\n  ringfence db backup /var/lib/ringfence/backups/2026-01-01"
     )]
     Backup {
         /// A folder on the daemon's machine
@@ -25,6 +27,29 @@ pub enum DbVerb {
         after_help = "Ends with 1 where something is wrong.\n\nExamples:\n  ringfence db verify\n  ringfence db verify --json"
     )]
     Verify,
+    /// Put a backup in the place of the database, while no daemon runs
+    #[command(
+        after_help = "The backup is checked first. What is there now is not overwritten but moved aside, so the way back is\nto restore that. What happened after the backup is not in it.\n\nExamples:\n  ringfence db restore /var/lib/ringfence/backups/2026-01-01 --config /etc/ringfence/ringfence.toml\n  ringfence db restore /var/lib/ringfence/ringfence-before-restore-20260101T120000Z --yes"
+    )]
+    Restore(Restore),
+}
+
+/// What is to be restored.
+#[derive(Args, Clone, Debug)]
+pub struct Restore {
+    /// The folder that `db backup` wrote
+    #[arg(value_name = "DIRECTORY")]
+    pub backup: PathBuf,
+    /// What is there now goes here, a new folder on the same disk; ringfence-before-restore-TIME beside
+    /// the database if absent
+    #[arg(long, value_name = "DIRECTORY")]
+    pub aside: Option<PathBuf>,
+    /// Where the database is
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
 }
 
 /// Runs a verb of `db`.
@@ -35,6 +60,7 @@ pub fn run(context: &mut Context<'_>, verb: DbVerb) -> Result<(), CliError> {
     match verb {
         DbVerb::Backup { folder } => backup(context, &folder),
         DbVerb::Verify => verify(context),
+        DbVerb::Restore(_) => Err(CliError::usage("db restore is not done by the daemon")),
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! No command touches the database: all ask the daemon, over its Unix socket or a URL. A table is
 //! for people, `--json` gives the API's own answer, and the exit code says how it went ([`Exit`]).
-//! Commands that are the daemon, or stand in for it (`serve`, `demo`, `check`), are known here but
-//! run by `main`.
+//! Commands that are the daemon, or stand in for it (`serve`, `demo`, `check`, `db restore`), are
+//! known here but run by `main`.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -174,7 +174,7 @@ pub enum Ask {
     /// What operators changed
     #[command(subcommand)]
     Audit(history::AuditVerb),
-    /// The database: backed up, verified
+    /// The database: backed up, verified, restored
     #[command(subcommand)]
     Db(db::DbVerb),
 }
@@ -192,7 +192,13 @@ impl Cli {
             .into_iter()
             .find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
         match (&cli.command, typed) {
-            (Command::Serve(_) | Command::Demo(_) | Command::Check(_), Some(id)) => {
+            (
+                Command::Serve(_)
+                | Command::Demo(_)
+                | Command::Check(_)
+                | Command::Ask(Ask::Db(db::DbVerb::Restore(_))),
+                Some(id),
+            ) => {
                 let message = format!(
                     "--{} is for commands that talk to a running daemon; the daemon's own socket is admin.socket in its \
                      configuration, or {SOCKET_VARIABLE}\n",
@@ -379,7 +385,7 @@ mod tests {
 
     #[test]
     fn what_is_for_the_client_is_not_ignored_by_the_daemon() {
-        for line in ["serve --socket x.sock", "--json check", "demo --server http://x"] {
+        for line in ["serve --socket x.sock", "--json check", "demo --server http://x", "db restore x --json"] {
             let matches = Cli::command().try_get_matches_from(words(&format!("ringfence {line}"))).unwrap();
             let error = Cli::of_matches(matches).unwrap_err();
             assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");

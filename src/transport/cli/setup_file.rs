@@ -4,7 +4,7 @@
 //! What a file may say is the table `SETUP`; what it means is the daemon's business. Files and
 //! secrets that it names are read here, beside the file, and sent along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -244,16 +244,27 @@ impl SetupText {
         fault(&self.path, line, about, message)
     }
 
-    /// Whether a fault of that part of the file has been found already: what hangs on it says
-    /// nothing new.
-    pub fn is_known(&self, about: &str) -> bool {
-        let is_part = |whole: &str, part: &str| {
-            part.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[', ' ']))
-        };
-        self.faults.iter().any(|fault| {
-            let named = [Some(&fault.about), fault.meant.as_ref()];
-            named.into_iter().flatten().any(|known| is_part(known, about))
-        })
+    /// The parts of the file that faults have been found in already.
+    pub fn known(&self) -> Known<'_> {
+        let named = self.faults.iter().flat_map(|fault| [Some(&fault.about), fault.meant.as_ref()]);
+        Known(named.flatten().map(String::as_str).collect())
+    }
+}
+
+/// Parts of a setup file.
+pub struct Known<'a>(BTreeSet<&'a str>);
+
+impl Known<'_> {
+    /// Whether this is in one of them: what hangs on a fault that was found says nothing new.
+    pub fn covers(&self, about: &str) -> bool {
+        let mut whole = about;
+        while !self.0.contains(whole) {
+            match whole.rfind(['.', '[', ' ']) {
+                Some(end) => whole = &whole[..end],
+                None => return false,
+            }
+        }
+        true
     }
 }
 
@@ -680,9 +691,10 @@ mod tests {
     #[test]
     fn what_hangs_on_a_known_fault_is_known() {
         let read = read("[[customer]]\nid = \"a\"\ntarif = \"retail\"\n");
-        assert!(read.is_known("customer[0].tariff"), "the slip was for this");
-        assert!(!read.is_known("customer[0].reseller"));
-        assert!(!read.is_known("customer[0]"));
+        let known = read.known();
+        assert!(known.covers("customer[0].tariff"), "the slip was for this");
+        assert!(!known.covers("customer[0].reseller"));
+        assert!(!known.covers("customer[0]"));
     }
 
     #[test]
