@@ -32,3 +32,4 @@ pub mod engine_door;
 pub mod instant;
 pub mod nearest;
 pub mod rates;
+pub mod stale;

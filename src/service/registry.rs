@@ -17,6 +17,7 @@ use crate::domain::decision::Event;
 use crate::domain::id::{CallId, CarrierKey, NasKey, PartyKey};
 use crate::domain::ledger::Purse;
 use crate::domain::limit::Entity;
+use crate::domain::policy::Policy;
 use crate::domain::world::World;
 
 /// A view that shows all of `world`, and its two halves.
@@ -27,6 +28,7 @@ pub fn registry(world: &World, book: Arc<Book>) -> (RegistryWriter, RegistryRead
         slots: DashMap::new(),
         states: Default::default(),
         book: ArcSwap::new(book),
+        policy: *world.policy(),
     });
     let mut writer = RegistryWriter { shared: shared.clone() };
     writer.show_all(world);
@@ -40,6 +42,7 @@ struct Shared {
     /// Calls by state, so that a count needs no walk over a million calls.
     states: [AtomicI64; CallState::ALL.len()],
     book: ArcSwap<Book>,
+    policy: Policy,
 }
 
 impl Shared {
@@ -174,6 +177,11 @@ impl RegistryReader {
         self.shared.book.load_full()
     }
 
+    /// The rules that calls are held to.
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
     /// A call in progress, or one that ended lately.
     pub fn call(&self, id: CallId) -> Option<Arc<Call>> {
         self.shared.calls.get(&id).map(|call| call.value().clone())
@@ -273,7 +281,6 @@ mod tests {
     use crate::domain::call::Flags;
     use crate::domain::id::AccountKey;
     use crate::domain::nas::{Guard, Interims, MissingStop, NasAbilities, SessionTimeoutFrom};
-    use crate::domain::policy::Policy;
     use crate::domain::time::Timestamp;
 
     fn call(id: u64) -> Call {

@@ -1,11 +1,15 @@
-//! Calls: found, shown, their logs read, taken out of the registry, ended at their gateways.
+//! Calls: found, shown, their logs read, taken out of the registry, ended at their gateways, one or many.
 
 use std::sync::Arc;
+
+use tokio::task::JoinSet;
 
 use super::Admin;
 use super::error::AdminError;
 use super::page;
-use super::spec::{CallActionView, CallList, CallLogView, CallView, LogLineView};
+use super::spec::{
+    CallActionList, CallActionSpec, CallActionView, CallList, CallLogView, CallResultView, CallView, LogLineView,
+};
 use super::view;
 use crate::domain::book::Book;
 use crate::domain::call::{Call, CallState};
@@ -13,15 +17,40 @@ use crate::domain::command::Command;
 use crate::domain::decision::{Done, Event, Reply};
 use crate::domain::id::CallId;
 use crate::domain::number::normalise;
+use crate::domain::policy::Policy;
+use crate::domain::time::Timestamp;
 use crate::service::catalogue::{blocking, unexpected};
 use crate::service::explain::{explain, word};
 use crate::service::instant::format_instant;
 use crate::service::names::Names;
+use crate::service::stale::evidence;
 use crate::store::query::{CallName, RejectionFilter, Window, read_conf_id};
 use crate::store::{Reports, StoreError};
 
 /// Most rejections that are shown for an id that no call has.
 const REJECTIONS_SHOWN_MAX: usize = 50;
+
+/// Most calls that one request acts on.
+const ACTION_IDS_MAX: usize = 1_000;
+/// How many of them the engine is asked for at once.
+const ACTIONS_AT_ONCE: usize = 64;
+
+/// What an operator does to calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Disconnect,
+    Remove,
+}
+
+impl Action {
+    fn read(word: &str) -> Result<Action, AdminError> {
+        match word {
+            "disconnect" => Ok(Action::Disconnect),
+            "remove" => Ok(Action::Remove),
+            _ => Err(AdminError::fault("action", "must be one of disconnect, remove")),
+        }
+    }
+}
 
 /// Which calls are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -49,6 +78,8 @@ pub struct CallFilter {
     pub acct_session_id: Option<String>,
     /// Also those that ended lately.
     pub ended: bool,
+    /// Only those that something speaks for being over though nobody has told so.
+    pub stale: bool,
     /// Go on after this call.
     pub cursor: Option<String>,
     /// Most lines.
@@ -68,7 +99,7 @@ impl Admin {
             Some(Ok(before)) => Some(before),
             None => None,
         };
-        let wanted = wanted(&book, &filter)?;
+        let wanted = wanted(&book, &filter, *registry.policy(), now)?;
         // A registry of a million calls takes a while to look through.
         blocking(move || {
             let mut found = registry.newest_calls(before, limit.saturating_add(1), wanted);
@@ -76,7 +107,8 @@ impl Admin {
             found.truncate(limit);
             let next = found.last().filter(|_| more).map(|last| last.id.to_string());
             let names = Names::of(&book);
-            Ok(CallList { calls: found.iter().map(|call| view::call(&names, now, call)).collect(), next })
+            let policy = registry.policy();
+            Ok(CallList { calls: found.iter().map(|call| view::call(&names, policy, now, call)).collect(), next })
         })
         .await
     }
@@ -89,7 +121,8 @@ impl Admin {
     pub async fn call(&self, id: &str) -> Result<CallView, AdminError> {
         let call = self.find(id).await?;
         let (book, reports, now) = (self.registry.book(), self.reports.clone(), self.clock.now());
-        blocking(move || Ok(view::call_with_legs(&Names::with_tables(&book, &*reports), now, &call))).await
+        let policy = *self.registry.policy();
+        blocking(move || Ok(view::call_with_legs(&Names::with_tables(&book, &*reports), &policy, now, &call))).await
     }
 
     /// The log of a call by any of its ids, oldest first. For an id by which nothing but rejections are
@@ -137,6 +170,48 @@ impl Admin {
             "to be ended, but its gateway has no disconnect address: it ends with its grant at the latest"
         };
         Ok(CallActionView { id: call.to_string(), state, note: note.to_owned() })
+    }
+
+    /// Does the same to several calls: what cannot be done to one does not keep the others.
+    ///
+    /// # Errors
+    /// There is no such action, there are no ids, or too many.
+    pub async fn act_on_calls(&self, by: &str, spec: CallActionSpec) -> Result<CallActionList, AdminError> {
+        let action = Action::read(&spec.action)?;
+        if !(1..=ACTION_IDS_MAX).contains(&spec.ids.len()) {
+            return Err(AdminError::fault("ids", format!("must be 1 to {ACTION_IDS_MAX}")));
+        }
+        // At once, so that the engine commits them together; not all, so that others are heard between.
+        let mut acting = JoinSet::new();
+        let mut results: Vec<CallResultView> = spec.ids.iter().map(|_| CallResultView::default()).collect();
+        let mut ids = spec.ids.into_iter().enumerate();
+        loop {
+            while acting.len() < ACTIONS_AT_ONCE
+                && let Some((place, id)) = ids.next()
+            {
+                let (admin, by) = (self.clone(), by.to_owned());
+                acting.spawn(async move { (place, admin.act_on_one(&by, action, id).await) });
+            }
+            let Some(acted) = acting.join_next().await else { break };
+            let (place, result) = acted.map_err(|error| AdminError::Failed(error.to_string()))?;
+            if let Some(slot) = results.get_mut(place) {
+                *slot = result;
+            }
+        }
+        Ok(CallActionList { calls: results })
+    }
+
+    async fn act_on_one(&self, by: &str, action: Action, id: String) -> CallResultView {
+        let acted = match action {
+            Action::Disconnect => self.disconnect_call(by, &id).await,
+            Action::Remove => self.remove_call(by, &id).await,
+        };
+        match acted {
+            Ok(CallActionView { id, state, note }) => {
+                CallResultView { id, state: Some(state), note: Some(note), error: None }
+            }
+            Err(error) => CallResultView { id, error: Some(error.to_string()), ..CallResultView::default() },
+        }
     }
 
     async fn state_after(&self, command: Command, call: CallId) -> Result<String, AdminError> {
@@ -234,7 +309,12 @@ fn rejections_of(names: &Names<'_>, reports: &dyn Reports, id: &str) -> Result<O
 }
 
 /// The filter as a question to one call.
-fn wanted(book: &Book, filter: &CallFilter) -> Result<impl Fn(&Call) -> bool + Send + use<>, AdminError> {
+fn wanted(
+    book: &Book,
+    filter: &CallFilter,
+    policy: Policy,
+    now: Timestamp,
+) -> Result<impl Fn(&Call) -> bool + Send + use<>, AdminError> {
     let not_there = |kind: &str, id: &str| AdminError::fault(kind, format!("there is no {kind} {id:?}"));
     let customer = match &filter.customer {
         Some(id) => Some(book.party_by_id(id).ok_or_else(|| not_there("customer", id))?.key),
@@ -273,9 +353,14 @@ fn wanted(book: &Book, filter: &CallFilter) -> Result<impl Fn(&Call) -> bool + S
         }
         None => None,
     };
+    // Every number begins with nothing.
+    if filter.number.as_deref().is_some_and(|number| number.trim().is_empty()) {
+        return Err(AdminError::fault("number", "is empty"));
+    }
     // What a person types has a plus or spaces; what was not a number is kept as it was sent.
     let number = filter.number.as_ref().map(|text| normalise(text, [].iter()).unwrap_or_else(|| text.as_str().into()));
     let session_id = filter.acct_session_id.clone();
+    let stale = filter.stale;
     let over_too = filter.ended || state == Some(CallState::Terminated);
     Ok(move |call: &Call| {
         (over_too || call.is_alive())
@@ -291,6 +376,7 @@ fn wanted(book: &Book, filter: &CallFilter) -> Result<impl Fn(&Call) -> bool + S
             && number.as_deref().is_none_or(|number| call.caller.starts_with(number) || call.called.starts_with(number))
             && conf_id.is_none_or(|conf_id| call.conf_id == Some(conf_id))
             && session_id.as_deref().is_none_or(|id| has_session_id(call, id.as_bytes()))
+            && (!stale || !evidence(call, &policy, now).is_empty())
     })
 }
 

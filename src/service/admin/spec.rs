@@ -27,11 +27,12 @@
 //! | `GET /rate-test` | `?number= &account= &seconds= &nas=` | 200 [`RateTestView`] |
 //! | `POST /apply` | [`ApplyRequest`] | 200 [`ApplyReport`]; 422 [`Problem`] with `errors` |
 //! | `GET /export` | `?secrets=true &rates=false` | 200 [`SetupFile`] |
-//! | `GET /calls` | `?customer= &reseller= &account= &nas= &carrier= &connection= &state= &number= &conf_id= &acct_session_id= &ended=true &limit= &cursor=` | 200 [`CallList`] |
+//! | `GET /calls` | `?customer= &reseller= &account= &nas= &carrier= &connection= &state= &number= &conf_id= &acct_session_id= &ended=true &stale=true &limit= &cursor=` | 200 [`CallList`], newest first |
 //! | `GET /calls/{id}` | `c123`, a conference id or an Acct-Session-Id | 200 [`CallView`]; 404 |
 //! | `GET /calls/{id}/log` | any of its ids | 200 [`CallLogView`], oldest first |
 //! | `POST /calls/{id}/remove` | | 200 [`CallActionView`]; 409 if it is over |
 //! | `POST /calls/{id}/disconnect` | | 202 [`CallActionView`]; 409 if it is over |
+//! | `POST /call-actions` | [`CallActionSpec`], at most 1000 ids | 200 [`CallActionList`]: what became of each |
 //! | `GET /cdrs` | `?from= &to= &customer= &reseller= &account= &caller= &callee= &call_id= &result= &record_type= &nas= &carrier= &limit= &cursor=` | 200 [`CdrList`], newest first |
 //! | `GET /rejections` | `?from= &to= &reason= &account= &nas= &limit= &cursor=` | 200 [`RejectionList`], newest first |
 //! | `GET /audit` | `?from= &to= &by= &about=customer acme &limit= &cursor=` | 200 [`AuditList`], newest first |
@@ -776,6 +777,18 @@ pub struct CallView {
     /// Why its NAS is asked to end it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnecting_for: Option<String>,
+    /// Since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnecting_since: Option<String>,
+    /// When its NAS last told anything of it.
+    #[serde(default)]
+    pub heard_at: String,
+    /// Seconds since then; absent once it is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<u64>,
+    /// What speaks for it being over though nobody has told so, in words, the strongest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<String>,
     /// Its accounting streams; not in lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegView>,
@@ -861,6 +874,39 @@ pub struct CallActionView {
     pub state: String,
     /// What was done and what was not, for a person.
     pub note: String,
+}
+
+/// What is to be done to several calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallActionSpec {
+    /// `disconnect remove`.
+    pub action: String,
+    /// Any ids of them.
+    pub ids: Vec<String>,
+}
+
+/// What became of several calls, in the order in which they were named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallActionList {
+    /// One for each.
+    pub calls: Vec<CallResultView>,
+}
+
+/// What became of one of several calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallResultView {
+    /// The call, by its own id where it was found.
+    pub id: String,
+    /// Its state now; absent where it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// What was done and what was not, for a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Why it was not done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// One line of a statement.

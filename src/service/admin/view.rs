@@ -14,6 +14,7 @@ use crate::domain::limit::Entity;
 use crate::domain::money::{Currency, Money};
 use crate::domain::nas::Nas;
 use crate::domain::party::{Account, Party, PartyKind};
+use crate::domain::policy::Policy;
 use crate::domain::secret::{Secret, SecretSource};
 use crate::domain::tariff::Tariff;
 use crate::domain::time::Timestamp;
@@ -22,6 +23,7 @@ use crate::service::explain::rejection;
 use crate::service::instant::format_instant;
 use crate::service::names::Names;
 use crate::service::registry::RegistryReader;
+use crate::service::stale::evidence;
 use crate::store::query::{AuditLine, CdrLine, EntryLine, RejectionLine};
 
 /// A customer or reseller, with its money of this moment.
@@ -125,7 +127,7 @@ pub fn connection(book: &Book, connection: &Connection) -> ConnectionView {
 }
 
 /// A call as it is now, without its legs.
-pub fn call(names: &Names<'_>, now: Timestamp, call: &Call) -> CallView {
+pub fn call(names: &Names<'_>, policy: &Policy, now: Timestamp, call: &Call) -> CallView {
     let customer = call.payers.first();
     let seconds = call.ending.map_or_else(|| call.seconds_so_far(now), |ending| ending.seconds);
     let cost = |payer: &crate::domain::call::Payer| if call.is_alive() { payer.price(seconds) } else { payer.charged };
@@ -170,14 +172,18 @@ pub fn call(names: &Names<'_>, now: Timestamp, call: &Call) -> CallView {
         currency: customer.and_then(|payer| names.currency(payer.party)).map(|currency| currency.to_string()),
         flags: flags(call.flags),
         ended_by: call.ending.map(|ending| ending.reason.as_str().to_owned()),
-        disconnecting_for: call.disconnect.map(|asked| asked.why.as_str().to_owned()),
+        disconnecting_for: call.disconnect.as_ref().map(|asked| asked.why.as_str().to_owned()),
+        disconnecting_since: call.disconnect.as_ref().map(|asked| format_instant(asked.at)),
+        heard_at: format_instant(call.heard_at),
+        silent_seconds: call.is_alive().then(|| now.seconds_since(call.heard_at)),
+        stale: evidence(call, policy, now).iter().map(ToString::to_string).collect(),
         legs: Vec::new(),
     }
 }
 
 /// A call as it is now, with its legs.
-pub fn call_with_legs(names: &Names<'_>, now: Timestamp, of: &Call) -> CallView {
-    CallView { legs: of.legs.iter().map(|of| leg(names, of)).collect(), ..call(names, now, of) }
+pub fn call_with_legs(names: &Names<'_>, policy: &Policy, now: Timestamp, of: &Call) -> CallView {
+    CallView { legs: of.legs.iter().map(|of| leg(names, of)).collect(), ..call(names, policy, now, of) }
 }
 
 /// A line of a statement.

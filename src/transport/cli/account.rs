@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::block::{self, Block, Unblock};
 use super::context::{Context, Environment};
 use super::error::CliError;
 use super::input::{self, Members, OrNone, Page};
@@ -67,6 +68,14 @@ pub enum AccountVerb {
         #[command(flatten)]
         fields: Box<AccountFields>,
     },
+    /// Block accounts: no new calls; with --disconnect the calls that are up end too
+    #[command(
+        after_help = "Without --disconnect a call that is up ends when what is reserved for it does. With it, the calls are shown, somebody is asked, and their gateways are asked to end them as by `call disconnect`; without a terminal nothing is done unless --yes is said.\n\nExamples:\n  ringfence account block alice\n  ringfence account block alice --disconnect\n  ringfence account block alice bob --disconnect --yes"
+    )]
+    Block(Block),
+    /// Block accounts no longer
+    #[command(after_help = "Examples:\n  ringfence account unblock alice")]
+    Unblock(Unblock),
     /// Remove accounts
     #[command(after_help = "Examples:\n  ringfence account remove alice --yes")]
     Remove(Remove),
@@ -139,6 +148,8 @@ pub fn run(context: &mut Context<'_>, verb: AccountVerb) -> Result<(), CliError>
             }
             noun.set(context, &id, members, card)
         }
+        AccountVerb::Block(block) => block::block(context, noun, &block),
+        AccountVerb::Unblock(unblock) => block::unblock(context, noun, &unblock),
         AccountVerb::Remove(remove) => noun.remove(context, &remove),
     }
 }

@@ -1,24 +1,22 @@
 //! `call`: what is going on now, why, and what an operator can do about it.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::client::{Answer, Ask, encoded, shown};
+use super::call_action::{self, Action, CALLS, Selection, Which};
+use super::client::{Ask, shown};
 use super::context::Context;
 use super::error::CliError;
 use super::input::Page;
-use super::noun::{Noun, for_each};
 use super::table::{Card, Column, Table, Text, Tone};
 use super::text::{clock_time, duration, seconds};
-use crate::service::admin::spec::{CallActionView, CallLogView, CallView, LegView, PayerView};
+use crate::service::admin::spec::{CallLogView, CallView, LegView, PayerView};
 use crate::service::instant::parse_instant;
-
-const CALLS: Noun = Noun { one: "call", path: "calls" };
 
 /// The verbs of `call`.
 #[derive(Subcommand, Clone, Debug)]
 pub enum CallVerb {
-    /// List the calls that are up, the oldest first
+    /// List the calls that are up, the newest first
     #[command(
         after_help = "Examples:\n  ringfence call list\n  ringfence call list --customer acme --state confirmed\n  ringfence call list --number 4930 --ended\n  ringfence call list --all --json"
     )]
@@ -40,52 +38,28 @@ pub enum CallVerb {
         /// Any of its ids: c1024, its conference id, its Acct-Session-Id
         id: String,
     },
-    /// Take calls out of the registry; the gateway is not told and hangs nobody up
+    /// List calls that may be over without anybody having told of it, and why
     #[command(
-        after_help = "For calls of which no end will ever be heard, such as after a gateway lost its power. What was reserved is settled and the places are free. A call that is still up goes on: `call disconnect` ends it.\n\nExamples:\n  ringfence call remove c1024 c1025\n  ringfence call remove c1024 --yes"
+        after_help = "A call is listed where its gateway was asked to end it and sent no Stop, where its grant is over and no Stop came, where more than one of its periodic interims stayed away, or where nobody answered and nothing more was heard. Each is closed by itself in time; whoever knows better removes it before.\n\nExamples:\n  ringfence call stale\n  ringfence call stale --nas gw1\n  ringfence call remove --stale --nas gw1 --dry-run"
     )]
-    Remove(Which),
-    /// Have the gateway end calls
+    Stale(Box<Suspects>),
+    /// Have gateways end calls: who is talking is hung up
     #[command(
-        after_help = "The request is taken at once; whether the gateway obeyed is in `call show` and `call log`.\n\nExamples:\n  ringfence call disconnect c1024"
+        after_help = "The gateway of each call is asked to end it (Disconnect-Request, RFC 5176). The call stays in the registry, guarded and charged, until its Stop comes; whether the gateway obeyed is in `call show` and `call log`. A gateway without a disconnect address cannot be asked: its call ends with its grant at the latest. To forget calls of which no end will ever be heard, see `call remove`.\n\nThe calls are shown first, and somebody is asked; without a terminal nothing is done unless --yes is said.\n\nExit codes: 1 some could not be asked for, 2 nobody said yes, 4 no call fits.\n\nExamples:\n  ringfence call disconnect c1024\n  ringfence call disconnect --customer acme --dry-run\n  ringfence call disconnect --number 4930 --state confirmed --yes\n  ringfence call disconnect --all"
     )]
-    Disconnect(Which),
+    Disconnect(Box<Which>),
+    /// Take calls out of the registry: no gateway is told, nobody is hung up
+    #[command(
+        after_help = "For calls of which no end will ever be heard, such as after a gateway lost its power; `call stale` finds them. Each is charged up to the last proof that it was up, marked as estimated; what was reserved beyond is released and its places are free. A call that is still up goes on, and nothing guards it any more: to end one, see `call disconnect`.\n\nThe calls are shown first, and somebody is asked; without a terminal nothing is done unless --yes is said.\n\nExit codes: 1 some could not be removed, 2 nobody said yes, 4 no call fits.\n\nExamples:\n  ringfence call remove c1024 c1025\n  ringfence call remove --stale --nas gw1 --dry-run\n  ringfence call remove --nas gw1 --yes"
+    )]
+    Remove(Box<Which>),
 }
 
 /// Which calls are listed: those that fit all that is given.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Filter {
-    /// Of this customer
-    #[arg(long, value_name = "ID")]
-    customer: Option<String>,
-    /// Of the customers of this reseller
-    #[arg(long, value_name = "ID")]
-    reseller: Option<String>,
-    /// Of this account
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
-    /// Through this gateway
-    #[arg(long, value_name = "ID")]
-    nas: Option<String>,
-    /// To this carrier
-    #[arg(long, value_name = "ID")]
-    carrier: Option<String>,
-    /// Through this connection
-    #[arg(long, value_name = "ID")]
-    connection: Option<String>,
-    /// In this state
-    #[arg(long, value_name = "STATE",
-        value_parser = ["trying", "early", "confirmed", "disconnecting", "terminated"])]
-    state: Option<String>,
-    /// From or to this number, or one that begins so
-    #[arg(long, value_name = "DIGITS")]
-    number: Option<String>,
-    /// With this conference id
-    #[arg(long, value_name = "ID")]
-    conf_id: Option<String>,
-    /// With this Acct-Session-Id
-    #[arg(long, value_name = "ID")]
-    acct_session_id: Option<String>,
+    #[command(flatten)]
+    only: Selection,
     /// Also those that ended a short time ago
     #[arg(long)]
     ended: bool,
@@ -93,15 +67,13 @@ pub struct Filter {
     page: Page,
 }
 
-/// Some calls.
-#[derive(Args, Clone, Debug)]
-pub struct Which {
-    /// Any of their ids
-    #[arg(value_name = "ID", required = true)]
-    ids: Vec<String>,
-    /// Do not ask
-    #[arg(long, short = 'y')]
-    yes: bool,
+/// Which suspects are listed: those that fit all that is given.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Suspects {
+    #[command(flatten)]
+    only: Selection,
+    #[command(flatten)]
+    page: Page,
 }
 
 /// Runs a verb of `call`.
@@ -114,35 +86,23 @@ pub fn run(context: &mut Context<'_>, verb: CallVerb) -> Result<(), CliError> {
         CallVerb::Show { id, field: Some(field) } => show_field(context, &id, &field),
         CallVerb::Show { id, field: None } => show(context, &id),
         CallVerb::Log { id } => log(context, &id),
-        CallVerb::Remove(which) => {
-            let question = format!(
-                "Remove {} from the registry? The gateway is not told: a call that is still up goes on, and is no \
-                 longer guarded.",
-                which.ids.join(", ")
-            );
-            act(context, &which, &question, "remove")
-        }
-        CallVerb::Disconnect(which) => {
-            act(context, &which, &format!("Have {} ended by the gateway?", which.ids.join(", ")), "disconnect")
-        }
+        CallVerb::Stale(suspects) => stale(context, *suspects),
+        CallVerb::Disconnect(which) => call_action::run(context, Action::Disconnect, *which),
+        CallVerb::Remove(which) => call_action::run(context, Action::Remove, *which),
     }
 }
 
 fn list(context: &mut Context<'_>, filter: Filter) -> Result<(), CliError> {
-    let filters = vec![
-        ("customer", filter.customer),
-        ("reseller", filter.reseller),
-        ("account", filter.account),
-        ("nas", filter.nas),
-        ("carrier", filter.carrier),
-        ("connection", filter.connection),
-        ("state", filter.state),
-        ("number", filter.number),
-        ("conf_id", filter.conf_id),
-        ("acct_session_id", filter.acct_session_id),
-        ("ended", filter.ended.then(|| "true".to_owned())),
-    ];
+    let mut filters = filter.only.filters();
+    filters.push(("ended", filter.ended.then(|| "true".to_owned())));
     CALLS.list(context, filters, &filter.page, table)
+}
+
+fn stale(context: &mut Context<'_>, suspects: Suspects) -> Result<(), CliError> {
+    let mut filters = suspects.only.filters();
+    filters.retain(|(name, _)| *name != "stale");
+    filters.push(("stale", Some("true".to_owned())));
+    CALLS.list(context, filters, &suspects.page, stale_table)
 }
 
 fn show(context: &mut Context<'_>, id: &str) -> Result<(), CliError> {
@@ -182,25 +142,6 @@ fn log(context: &mut Context<'_>, id: &str) -> Result<(), CliError> {
     context.table(&log_table(&log))
 }
 
-fn act(context: &mut Context<'_>, which: &Which, question: &str, verb: &str) -> Result<(), CliError> {
-    context.confirm(question, which.yes)?;
-    let mut answers: Vec<Answer> = Vec::new();
-    let outcome = for_each(&which.ids, |id| {
-        answers.push(context.client.ask(Ask::post(format!("/calls/{}/{verb}", encoded(id))))?);
-        Ok(())
-    });
-    if context.json {
-        let calls = answers.iter().map(Answer::read).collect::<Result<Vec<Value>, CliError>>()?;
-        context.print_json(&json!({ "calls": calls }))?;
-        return outcome;
-    }
-    for answer in &answers {
-        let CallActionView { id, state, note } = answer.read()?;
-        context.line(&shown(&format!("{id}: {state}; {note}")))?;
-    }
-    outcome
-}
-
 fn table(calls: &[CallView]) -> Table {
     let mut table = Table::new([
         Column::new("id"),
@@ -235,10 +176,46 @@ fn table(calls: &[CallView]) -> Table {
             Text::from(&call.reserved),
             Text::from(&call.cost),
             Text::from(call.currency.as_ref()),
-            Text::toned(call.flags.join(","), Tone::Odd),
+            Text::toned(oddities(call).join(","), Tone::Odd),
         ]);
     }
     table
+}
+
+/// What is odd about a call, and for what its gateway is asked to end it.
+fn oddities(call: &CallView) -> Vec<String> {
+    let asked = call.disconnecting_for.iter().map(|why| format!("disconnect:{why}"));
+    asked.chain(call.flags.iter().cloned()).collect()
+}
+
+fn stale_table(calls: &[CallView]) -> Table {
+    let mut table = Table::new([
+        Column::new("id"),
+        Column::new("account").rank(3),
+        Column::new("customer").rank(2),
+        Column::new("nas").rank(4),
+        Column::new("state").rank(1),
+        Column::number("heard"),
+        Column::number("up for").rank(5),
+        Column::text("why"),
+    ]);
+    for call in calls {
+        table.row([
+            Text::from(&call.id),
+            Text::from(call.account.as_ref().unwrap_or(&call.user_name)),
+            Text::from(call.customer.as_ref()),
+            Text::from(&call.nas),
+            state(&call.state),
+            Text::from(call.silent_seconds.map(ago)),
+            time(call),
+            Text::toned(call.stale.join("; "), Tone::Odd),
+        ]);
+    }
+    table
+}
+
+fn ago(seconds: u64) -> String {
+    format!("{} ago", duration(seconds))
 }
 
 fn card(call: &CallView) -> Card {
@@ -264,7 +241,15 @@ fn card(call: &CallView) -> Card {
     card.field("started", call.started_at.as_ref());
     card.field("ended", call.ended_at.as_ref());
     card.field("ended by", call.ended_by.as_ref());
-    card.field("disconnecting for", call.disconnecting_for.as_ref());
+    card.field(
+        "disconnecting",
+        call.disconnecting_for.as_ref().map(|why| match &call.disconnecting_since {
+            Some(since) => format!("asked for since {since}: {why}"),
+            None => why.clone(),
+        }),
+    );
+    card.field("last heard of", heard(call));
+    card.field("may be over", Text::toned(call.stale.join("; "), Tone::Odd));
     card.field("set-up", seconds(call.setup_seconds));
     card.field("talk", seconds(call.seconds));
     card.field("paid for", call.reserved_seconds.map(seconds));
@@ -273,6 +258,13 @@ fn card(call: &CallView) -> Card {
     card.field("cost", with_currency(&call.cost));
     card.field("flags", Text::toned(call.flags.join(", "), Tone::Odd));
     card
+}
+
+fn heard(call: &CallView) -> String {
+    match call.silent_seconds {
+        Some(seconds) => format!("{} ({})", call.heard_at, ago(seconds)),
+        None => call.heard_at.clone(),
+    }
 }
 
 fn payers(payers: &[PayerView]) -> Table {

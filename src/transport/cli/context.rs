@@ -112,6 +112,25 @@ impl Context<'_> {
         ask(question, self.notes)
     }
 
+    /// The same before what ends calls, or forgets them: a script too must say that it means it.
+    ///
+    /// # Errors
+    /// The answer was no, or there is nobody to ask.
+    pub fn confirm_expressly(&mut self, question: &str, yes: bool) -> Result<(), CliError> {
+        if !yes && !self.can_ask {
+            return Err(CliError::usage("nothing was done: there is no terminal to ask on, and --yes was not said"));
+        }
+        // What it is about stands above the question.
+        self.out.flush()?;
+        self.confirm(question, yes)
+    }
+
+    /// A bar for so many calls; drawn where a person sees it, and nowhere else.
+    pub fn progress_of_calls(&self, what: &'static str, calls: u64) -> ProgressBar {
+        let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len}");
+        self.bar(ProgressBar::with_draw_target(Some(calls), ProgressDrawTarget::hidden()), style, what)
+    }
+
     /// A bar for so many bytes; drawn where a person sees it, and nowhere else.
     pub fn progress(&self, what: &'static str, bytes: u64) -> ProgressBar {
         let style = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}");

@@ -19,7 +19,9 @@ use table::Screen;
 
 pub mod account;
 pub mod apply;
+pub mod block;
 pub mod call;
+pub mod call_action;
 pub mod carrier;
 pub mod cdr;
 pub mod client;

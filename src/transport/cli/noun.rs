@@ -196,11 +196,31 @@ fn rows(
     page: &Page,
 ) -> Result<(Vec<Value>, Option<String>), CliError> {
     let mut rows: Vec<Value> = Vec::new();
+    let next = pages(context, path, member, filters, page, |page_rows| {
+        rows.extend(page_rows);
+        Ok(())
+    })?;
+    Ok((rows, next))
+}
+
+/// Reads a list page by page up to what was asked for; gives the cursor of what is left.
+///
+/// # Errors
+/// A filter is wrong, the daemon is not there, or the rows were not taken.
+pub fn pages(
+    context: &Context<'_>,
+    path: &str,
+    member: &str,
+    filters: &[(&str, Option<String>)],
+    page: &Page,
+    mut take: impl FnMut(Vec<Value>) -> Result<(), CliError>,
+) -> Result<Option<String>, CliError> {
+    let mut taken: u64 = 0;
     let mut cursor = page.cursor.clone();
     loop {
         let wanted = match page.all {
             true => ROWS_A_PAGE,
-            false => page.limit.saturating_sub(rows.len() as u64).min(ROWS_A_PAGE),
+            false => page.limit.saturating_sub(taken).min(ROWS_A_PAGE),
         };
         let asked = filters.iter().cloned().chain([("limit", Some(wanted.to_string())), ("cursor", cursor.take())]);
         let answer = context.client.ask(Ask::get(format!("{path}{}", query(asked))))?;
@@ -210,10 +230,11 @@ fn rows(
         };
         // An empty page that says there is more would never end.
         let is_last = page_rows.is_empty();
-        rows.extend(page_rows);
+        taken = taken.saturating_add(page_rows.len() as u64);
+        take(page_rows)?;
         cursor = answer.get("next").and_then(Value::as_str).map(str::to_owned).filter(|_| !is_last);
-        if cursor.is_none() || (!page.all && rows.len() as u64 >= page.limit) {
-            return Ok((rows, cursor));
+        if cursor.is_none() || (!page.all && taken >= page.limit) {
+            return Ok(cursor);
         }
     }
 }

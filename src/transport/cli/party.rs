@@ -5,6 +5,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::block::{self, Block, Unblock};
 use super::client::Ask;
 use super::context::Context;
 use super::error::{CliError, Exit};
@@ -67,6 +68,14 @@ pub enum ResellerVerb {
         #[command(flatten)]
         fields: Box<ResellerFields>,
     },
+    /// Block resellers: no new calls; with --disconnect the calls that are up end too
+    #[command(
+        after_help = "All calls of the customers below a reseller are its calls.\n\nWithout --disconnect a call that is up ends when what is reserved for it does. With it, the calls are shown, somebody is asked, and their gateways are asked to end them as by `call disconnect`; without a terminal nothing is done unless --yes is said.\n\nExamples:\n  ringfence reseller block north\n  ringfence reseller block north --disconnect\n  ringfence reseller block north south --disconnect --yes"
+    )]
+    Block(Block),
+    /// Block resellers no longer
+    #[command(after_help = "Examples:\n  ringfence reseller unblock north")]
+    Unblock(Unblock),
     /// Remove resellers that nothing belongs to
     #[command(after_help = "Examples:\n  ringfence reseller remove north --yes")]
     Remove(Remove),
@@ -135,6 +144,14 @@ pub enum CustomerVerb {
         #[command(flatten)]
         fields: Box<CustomerFields>,
     },
+    /// Block customers: no new calls; with --disconnect the calls that are up end too
+    #[command(
+        after_help = "Without --disconnect a call that is up ends when what is reserved for it does. With it, the calls are shown, somebody is asked, and their gateways are asked to end them as by `call disconnect`; without a terminal nothing is done unless --yes is said.\n\nExamples:\n  ringfence customer block acme\n  ringfence customer block acme --disconnect\n  ringfence customer block acme beta --disconnect --yes"
+    )]
+    Block(Block),
+    /// Block customers no longer
+    #[command(after_help = "Examples:\n  ringfence customer unblock acme")]
+    Unblock(Unblock),
     /// Remove customers without accounts
     #[command(after_help = "Examples:\n  ringfence customer remove acme --yes")]
     Remove(Remove),
@@ -255,6 +272,8 @@ pub fn run_reseller(context: &mut Context<'_>, verb: ResellerVerb) -> Result<(),
             noun.add(context, &id, members, card)
         }
         ResellerVerb::Set { id, tariff, fields } => noun.set(context, &id, fields.members(tariff), card),
+        ResellerVerb::Block(block) => block::block(context, noun, &block),
+        ResellerVerb::Unblock(unblock) => block::unblock(context, noun, &unblock),
         ResellerVerb::Remove(remove) => noun.remove(context, &remove),
         ResellerVerb::Topup(post) => self::post(context, noun, "topup", post),
         ResellerVerb::Adjust(post) => self::post(context, noun, "adjustment", post),
@@ -279,6 +298,8 @@ pub fn run_customer(context: &mut Context<'_>, verb: CustomerVerb) -> Result<(),
             noun.add(context, &id, members, card)
         }
         CustomerVerb::Set { id, tariff, fields } => noun.set(context, &id, fields.members(tariff), card),
+        CustomerVerb::Block(block) => block::block(context, noun, &block),
+        CustomerVerb::Unblock(unblock) => block::unblock(context, noun, &unblock),
         CustomerVerb::Remove(remove) => noun.remove(context, &remove),
         CustomerVerb::Topup(post) => self::post(context, noun, "topup", post),
         CustomerVerb::Adjust(post) => self::post(context, noun, "adjustment", post),

@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::extract::QueryOf;
+use super::extract::{JsonBody, QueryOf};
 use super::operator::Operator;
 use super::problem::ApiError;
-use crate::service::admin::spec::{CallActionView, CallList, CallLogView, CallView};
+use crate::service::admin::spec::{CallActionList, CallActionSpec, CallActionView, CallList, CallLogView, CallView};
 use crate::service::admin::{Admin, CallFilter};
 
 pub async fn list(
@@ -39,4 +39,12 @@ pub async fn disconnect(
     Path(id): Path<String>,
 ) -> Result<(StatusCode, Json<CallActionView>), ApiError> {
     Ok((StatusCode::ACCEPTED, Json(admin.disconnect_call(&by, &id).await?)))
+}
+
+pub async fn act(
+    State(admin): State<Admin>,
+    Operator(by): Operator,
+    JsonBody(spec): JsonBody<CallActionSpec>,
+) -> Result<Json<CallActionList>, ApiError> {
+    Ok(Json(admin.act_on_calls(&by, spec).await?))
 }

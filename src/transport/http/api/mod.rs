@@ -48,6 +48,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/calls/{id}/log", get(calls::log))
         .route("/calls/{id}/remove", post(calls::remove))
         .route("/calls/{id}/disconnect", post(calls::disconnect))
+        .route("/call-actions", post(calls::act))
         .route("/cdrs", get(records::cdrs))
         .route("/rejections", get(records::rejections))
         .route("/audit", get(records::audit))

@@ -100,7 +100,7 @@ fn content(schema: &str) -> Value {
 fn query_type(name: &str) -> &'static str {
     match name {
         "limit" | "seconds" => "integer",
-        "dry_run" | "secrets" | "rates" | "ended" => "boolean",
+        "dry_run" | "secrets" | "rates" | "ended" | "stale" => "boolean",
         _ => "string",
     }
 }
@@ -152,6 +152,7 @@ fn operations() -> Vec<Operation> {
         "conf_id",
         "acct_session_id",
         "ended",
+        "stale",
         "limit",
         "cursor",
     ];
@@ -175,6 +176,7 @@ fn operations() -> Vec<Operation> {
     let audit: &[&str] = &["from", "to", "by", "about", "limit", "cursor"];
     let test: &[&str] = &["number", "account", "seconds", "nas"];
     let rates = "/tariffs/{id}/rates";
+    let many_calls = Some("CallActionSpec");
     all.extend([
         operation("get", rates, "Rates as CSV", &["prefix"], None, "200", Some("text/csv")),
         operation("put", rates, "Other rates", &["dry_run"], Some("text/csv"), "200", Some("RateImportReport")),
@@ -186,6 +188,7 @@ fn operations() -> Vec<Operation> {
         operation("get", "/calls/{id}/log", "Its log", &[], None, "200", Some("CallLogView")),
         operation("post", "/calls/{id}/remove", "Out of the registry", &[], None, "200", Some("CallActionView")),
         operation("post", "/calls/{id}/disconnect", "End it", &[], None, "202", Some("CallActionView")),
+        operation("post", "/call-actions", "The same to many", &[], many_calls, "200", Some("CallActionList")),
         operation("get", "/cdrs", "Call detail records", cdrs, None, "200", Some("CdrList")),
         operation("get", "/rejections", "Rejected requests", rejections, None, "200", Some("RejectionList")),
         operation("get", "/audit", "Changes by operators", audit, None, "200", Some("AuditList")),
