@@ -233,7 +233,13 @@ mod tests {
 
     #[test]
     fn a_disconnect_without_its_stop_is_a_sign() {
-        let asked = DisconnectAsked { why: DisconnectReason::Operator, at: at(100) };
+        let asked = DisconnectAsked {
+            why: DisconnectReason::Operator,
+            at: at(100),
+            attempts: 1,
+            answer: None,
+            again_at: at(160),
+        };
         let call = Call { state: CallState::Disconnecting, disconnect: Some(asked), ..call() };
         assert_eq!(signs(&call, 130), []);
         assert_eq!(signs(&call, 131), [Sign::Disconnecting { why: DisconnectReason::Operator, seconds: 31 }]);
@@ -271,7 +277,13 @@ mod tests {
 
     #[test]
     fn the_strongest_sign_comes_first() {
-        let asked = DisconnectAsked { why: DisconnectReason::CreditEnds, at: at(600) };
+        let asked = DisconnectAsked {
+            why: DisconnectReason::CreditEnds,
+            at: at(600),
+            attempts: 1,
+            answer: None,
+            again_at: at(660),
+        };
         let all = Call { disconnect: Some(asked), interims_seen: true, ..call() };
         let told: Vec<String> = signs(&all, 700).iter().map(ToString::to_string).collect();
         assert_eq!(

@@ -780,6 +780,13 @@ pub struct CallView {
     /// Since when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnecting_since: Option<String>,
+    /// How often its NAS was asked to end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnect_attempts: Option<u32>,
+    /// What became of the latest of these: `acknowledged gone refused unanswered not_sent`; absent while
+    /// that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnect_answer: Option<String>,
     /// When its NAS last told anything of it.
     #[serde(default)]
     pub heard_at: String,

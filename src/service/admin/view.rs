@@ -174,6 +174,8 @@ pub fn call(names: &Names<'_>, policy: &Policy, now: Timestamp, call: &Call) -> 
         ended_by: call.ending.map(|ending| ending.reason.as_str().to_owned()),
         disconnecting_for: call.disconnect.as_ref().map(|asked| asked.why.as_str().to_owned()),
         disconnecting_since: call.disconnect.as_ref().map(|asked| format_instant(asked.at)),
+        disconnect_attempts: call.disconnect.map(|asked| asked.attempts),
+        disconnect_answer: call.disconnect.and_then(|asked| asked.answer).map(|answer| answer.as_str().to_owned()),
         heard_at: format_instant(call.heard_at),
         silent_seconds: call.is_alive().then(|| now.seconds_since(call.heard_at)),
         stale: evidence(call, policy, now).iter().map(ToString::to_string).collect(),

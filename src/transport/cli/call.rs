@@ -248,6 +248,13 @@ fn card(call: &CallView) -> Card {
             None => why.clone(),
         }),
     );
+    card.field(
+        "gateway asked",
+        call.disconnect_attempts.map(|attempts| {
+            let answer = call.disconnect_answer.as_deref().unwrap_or("no answer yet");
+            format!("{attempts} times, latest: {answer}")
+        }),
+    );
     card.field("last heard of", heard(call));
     card.field("may be over", Text::toned(call.stale.join("; "), Tone::Odd));
     card.field("set-up", seconds(call.setup_seconds));
