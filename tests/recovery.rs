@@ -371,8 +371,14 @@ fn all_state(daemon: &Daemon) -> Value {
     let resellers = daemon.api().all("/api/v1/resellers", "resellers");
     let entries = daemon.api().all("/api/v1/customers/c0/entries", "entries");
     // What is told in relation to now, such as how long a call has been up, is left out.
-    let calls = calls_up(daemon).into_iter().map(|(session, call)| (session, call["payers"].clone()));
-    let calls: BTreeMap<String, Value> = calls.collect();
+    let mut calls = BTreeMap::new();
+    for (session, mut call) in calls_up(daemon) {
+        let mut payers = call["payers"].take();
+        for payer in payers.as_array_mut().into_iter().flatten() {
+            payer["cost"].take();
+        }
+        calls.insert(session, payers);
+    }
     serde_json::json!({
         "records": records, "customers": customers, "resellers": resellers, "entries": entries, "calls": calls,
     })
