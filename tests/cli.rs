@@ -615,6 +615,29 @@ fn check_names_every_fault_of_the_configuration() {
     assert!(told.contains("ringfence.toml:2: ") && told.contains("ringfence.toml:3: "), "{told}");
 }
 
+#[test]
+fn check_ends_with_1_whatever_is_wrong_and_its_help_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("broken.toml"), "[credit\n").unwrap();
+    std::fs::write(folder.path().join("unknown.toml"), "[credits]\nx = 1\n").unwrap();
+    for (file, environment) in [
+        ("missing.toml", None),
+        (".", None),
+        ("broken.toml", None),
+        ("unknown.toml", None),
+        ("/dev/null", Some(("RINGFENCE_CREDIT__CHUNK_SECONDS", "soon"))),
+        ("/dev/null", Some(("RINGFENCE_STORAGE__PATH", "no/r.db"))),
+    ] {
+        let mut command = ringfence(&["check", "--config", file]);
+        let output = command.envs(environment).current_dir(folder.path()).output().unwrap();
+        assert_eq!(code(&output), 1, "{file}, {environment:?}: {}", stderr(&output));
+        assert!(!stderr(&output).is_empty(), "{file}, {environment:?}");
+    }
+    assert_eq!(code(&ringfence(&["check", "--konfig", "x"]).output().unwrap()), 2);
+    let help = stdout(&ringfence(&["check", "--help"]).output().unwrap());
+    assert!(help.contains("Exit codes: 0 ") && help.contains("; 1 ") && help.contains("; 2 "), "{help}");
+}
+
 // From here on the daemon is the real one.
 
 /// `ringfence serve` on ports of its own, stopped at the end of the test.

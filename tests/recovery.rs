@@ -636,6 +636,29 @@ fn a_database_that_cannot_be_made_stops_the_start() {
 }
 
 #[test]
+fn a_database_that_may_not_be_written_stops_the_start() {
+    if !may_mount("a_database_that_may_not_be_written_stops_the_start") {
+        return;
+    }
+    let disk = SmallDisk::new(8 * 1024);
+    let directory = TempDir::new().expect("a directory for temporary files");
+    let database = disk.path().join("ringfence.db");
+    let mut daemon = Daemon::new(directory.path(), &format!("[storage]\npath = \"{}\"\n", database.display()));
+    daemon.start();
+    daemon.apply(&setup());
+    assert!(daemon.stop().success());
+    for name in ["ringfence.db", "ringfence.log.db", ""] {
+        let path = disk.path().join(name);
+        let _read_only = disk.read_only(&path);
+        let (code, line) = failed_start(directory.path());
+        assert_eq!(code, Some(1), "{line}");
+        assert!(line.contains(&*path.to_string_lossy()) && line.contains("may write"), "{line}");
+    }
+    daemon.start();
+    assert_eq!(daemon.money("/customers/c0", "balance"), OPENING);
+}
+
+#[test]
 fn a_start_on_a_full_disk_is_told_and_the_next_one_has_all() {
     if !may_mount("a_start_on_a_full_disk_is_told_and_the_next_one_has_all") {
         return;

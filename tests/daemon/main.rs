@@ -9,3 +9,4 @@ mod flood;
 mod race;
 mod refusals;
 mod replies;
+mod tables;

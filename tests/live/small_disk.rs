@@ -91,6 +91,20 @@ impl SmallDisk {
         self.0.path()
     }
 
+    /// Lets nobody write to a file or directory below it, root neither, as long as the result lives.
+    ///
+    /// # Panics
+    /// It cannot be mounted; see [`may_mount`].
+    pub fn read_only(&self, path: &Path) -> ReadOnly {
+        for arguments in [["--bind"].as_slice(), &["-o", "remount,bind,ro"]] {
+            let source = arguments.contains(&"--bind").then_some(path);
+            let output = Command::new("mount").args(arguments).args(source).arg(path).output();
+            let output = output.expect("mount was there a moment ago");
+            assert!(output.status.success(), "{}", said(&output));
+        }
+        ReadOnly(path.to_owned())
+    }
+
     fn filler(&self) -> PathBuf {
         self.path().join("filler")
     }
@@ -114,6 +128,15 @@ impl SmallDisk {
     /// Makes room again.
     pub fn clear(&self) {
         fs::remove_file(self.filler()).expect("a file of ours");
+    }
+}
+
+/// A file or directory that nobody may write to.
+pub struct ReadOnly(PathBuf);
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
 }
 

@@ -16,7 +16,7 @@ use ringfence::store::{AppendError, Journal, LOG_LINES_MAX, Reports, StoreError}
 use super::shop::{
     self, ACME, ALICE, GATEWAY, NAS_SECRET, NORTH, PASSWORD, Shop, TARIFF, conf_id, identity, money, rates, tariff,
 };
-use super::{InMemory, LONG, OnDisk, Place, dump};
+use super::{InMemory, LONG, OnDisk, Place, dump, until};
 
 macro_rules! on_every_store {
     ($($name:ident),+ $(,)?) => {
@@ -38,6 +38,7 @@ on_every_store! {
     no_facts_are_no_record,
     an_append_without_room_succeeds_when_there_is_room,
     a_journal_reads_all_again_when_asked,
+    the_tables_follow_by_themselves,
     a_lost_record_is_named,
     a_damaged_record_is_named,
     what_is_projected_is_there_once_however_often_it_dies,
@@ -217,6 +218,19 @@ fn a_journal_reads_all_again_when_asked<P: Place>() {
     shop.world = again.world;
     shop.top_up("1", None);
     assert_eq!(shop.store.journal.sequence(), again.sequence + 1);
+}
+
+/// Nobody asks for it: neither `flush` nor `close` is called.
+fn the_tables_follow_by_themselves<P: Place>() {
+    let (_place, mut shop) = opened::<P>();
+    for key in ["one", "two"] {
+        shop.top_up("5", Some(key));
+        let reports = &shop.store.reports;
+        until("the entry is in the tables", || reports.entry_by_key(ACME, key).unwrap().is_some());
+    }
+    let projector = &shop.store.projector;
+    until("nothing is behind", || projector.health().behind() == 0);
+    assert_eq!(projector.health().projected, shop.store.journal.sequence());
 }
 
 fn a_lost_record_is_named<P: Place>() {

@@ -11,7 +11,7 @@ use ringfence::store::query::{CdrFilter, RejectionFilter};
 use ringfence::store::{AppendError, Journal, SqliteOptions, SqliteStore, StoreError};
 
 use super::shop::{self, ACME, NAS_SECRET, PASSWORD, Shop};
-use super::{LONG, OnDisk, Place, dump};
+use super::{LONG, OnDisk, Place, dump, until};
 
 /// Why a store does not open.
 fn refusal(place: &OnDisk) -> StoreError {
@@ -28,17 +28,6 @@ fn with_a_day() -> OnDisk {
     shop.a_day("one");
     shop.store.projector.close(LONG).unwrap();
     place
-}
-
-/// Waits for something that happens behind.
-fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    for _ in 0..6_000 {
-        if happened() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{what}: it never came");
 }
 
 #[test]

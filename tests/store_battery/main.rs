@@ -19,6 +19,17 @@ use ringfence::store::{Journal, Opened, Reports, SqliteOptions, SqliteStore, Sto
 /// Longer than anything takes; only a failure waits so long.
 const LONG: Duration = Duration::from_secs(60);
 
+/// Waits for something that happens behind.
+fn until(what: &str, mut happened: impl FnMut() -> bool) {
+    for _ in 0..6_000 {
+        if happened() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what}: it never came");
+}
+
 /// Where a store is kept, so that it can be opened again.
 trait Place {
     type Journal: Journal;

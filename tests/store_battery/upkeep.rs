@@ -205,6 +205,23 @@ fn a_restored_database_is_the_copy_and_there_is_a_way_back() {
     assert_eq!(place.open().unwrap().loaded.world.image(), three);
 }
 
+/// Root restores what the daemon's own user must be able to open.
+#[test]
+fn what_is_restored_belongs_to_whom_the_database_belonged() {
+    use std::os::unix::fs::{MetadataExt, chown};
+    let (place, copy) = with_copy();
+    let owner = |path: &Path| path.metadata().map(|it| (it.uid(), it.gid())).unwrap();
+    if owner(&place.tables()).0 == 0 {
+        // Others can only give to themselves.
+        chown(place.tables(), Some(65_534), Some(65_534)).unwrap();
+    }
+    let user = owner(&place.tables());
+    restore(&place, &copy, "aside").unwrap();
+    for name in ["ringfence.db", "ringfence.log.db", "ringfence.lock", "aside"] {
+        assert_eq!(owner(&place.directory.path().join(name)), user, "{name}");
+    }
+}
+
 #[test]
 fn a_copy_that_contradicts_itself_is_not_restored() {
     let (place, copy) = with_copy();

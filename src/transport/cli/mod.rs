@@ -98,7 +98,9 @@ pub enum Command {
     #[command(after_help = "Examples:\n  ringfence demo\n  ringfence demo --directory /tmp/demo --seconds 60")]
     Demo(Demo),
     /// Look whether the configuration and the database are fit to serve
-    #[command(after_help = "Examples:\n  ringfence check --config /etc/ringfence/ringfence.toml")]
+    #[command(
+        after_help = "Exit codes: 0 both are; 1 something is wrong with the configuration or the database; 2 bad usage.\n\nExamples:\n  ringfence check --config /etc/ringfence/ringfence.toml"
+    )]
     Check(ConfigFile),
     /// What is done by asking the daemon.
     #[command(flatten)]
