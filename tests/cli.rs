@@ -457,7 +457,7 @@ fn every_call_that_fits_is_acted_on_whatever_the_number_of_pages() {
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
     let text = stdout(&output);
     assert!(text.starts_with("2345 calls to disconnect:\n") && text.contains("... and 2335 more\n"), "{text}");
-    assert!(text.contains("2345 calls: disconnecting; as told\n2345 of 2345 calls: the end is asked for"), "{text}");
+    assert!(text.contains("2345 calls: disconnecting; as told\n2345 of 2345 calls: to be ended"), "{text}");
     let mut ids = Vec::new();
     for action in actions(&daemon) {
         assert_eq!(action["action"], "disconnect");
@@ -527,7 +527,7 @@ fn suspects_are_listed_with_what_speaks_for_it() {
         disconnecting_for: Some("operator".into()),
         disconnecting_since: Some("2026-01-01T00:00:10Z".into()),
         heard_at: "2026-01-01T00:00:05Z".into(),
-        stale: vec!["asked to end 45 s ago (operator), no Stop has come".into()],
+        stale: vec!["to be ended for 45 s (operator), no Stop has come".into()],
         silent_seconds: Some(50),
         ..call("c2")
     };
@@ -541,9 +541,9 @@ fn suspects_are_listed_with_what_speaks_for_it() {
     let daemon = Daemon::saying(200, serde_json::to_value(disconnecting).unwrap());
     let card = stdout(&daemon.run(&["call", "show", "c2"]));
     for line in [
-        "disconnecting     asked for since 2026-01-01T00:00:10Z: operator\n",
+        "disconnecting     since 2026-01-01T00:00:10Z: operator\n",
         "last heard of     2026-01-01T00:00:05Z (0:50 ago)\n",
-        "may be over       asked to end 45 s ago (operator), no Stop has come\n",
+        "may be over       to be ended for 45 s (operator), no Stop has come\n",
     ] {
         assert!(card.contains(line), "{line} in {card}");
     }
@@ -1287,7 +1287,7 @@ fn a_group_of_calls_is_disconnected_and_stays_until_its_stops() {
     assert_eq!(live.sessions("confirmed"), ["s1", "s2", "s3"], "nothing was done");
 
     let told = stdout(&live.run(0, "call disconnect --customer acme --yes"));
-    assert!(told.contains("2 of 2 calls: the end is asked for"), "{told}");
+    assert!(told.contains("2 of 2 calls: to be ended"), "{told}");
     assert!(told.contains("the gateway is being asked to end it"), "{told}");
     assert_eq!(
         (live.sessions("disconnecting"), live.sessions("confirmed")),
@@ -1356,7 +1356,7 @@ fn a_customer_is_blocked_and_its_calls_end_only_where_that_is_said() {
     assert!(stderr(&refused).contains("--yes"), "{}", stderr(&refused));
     assert_eq!(live.json("customer show acme")["blocked"], false, "nothing was done");
     let told = stdout(&live.run(0, "customer block acme --disconnect --yes"));
-    assert!(told.contains("customer acme blocked") && told.contains("2 of 2 calls: the end is asked for"), "{told}");
+    assert!(told.contains("customer acme blocked") && told.contains("2 of 2 calls: to be ended"), "{told}");
     assert_eq!(
         (live.sessions("disconnecting"), live.sessions("confirmed")),
         (vec!["s1".into(), "s2".into()], vec!["s3".into()])

@@ -40,7 +40,7 @@ pub enum CallVerb {
     },
     /// List calls that may be over without anybody having told of it, and why
     #[command(
-        after_help = "A call is listed where its gateway was asked to end it and sent no Stop, where its grant is over and no Stop came, where more than one of its periodic interims stayed away, or where nobody answered and nothing more was heard. Each is closed by itself in time; whoever knows better removes it before.\n\nExamples:\n  ringfence call stale\n  ringfence call stale --nas gw1\n  ringfence call remove --stale --nas gw1 --dry-run"
+        after_help = "A call is listed where it is to be ended and no Stop has come, where its grant is over and no Stop came, where more than one of its periodic interims stayed away, or where nobody answered and nothing more was heard. Each is closed by itself in time; whoever knows better removes it before.\n\nExamples:\n  ringfence call stale\n  ringfence call stale --nas gw1\n  ringfence call remove --stale --nas gw1 --dry-run"
     )]
     Stale(Box<Suspects>),
     /// Have gateways end calls: who is talking is hung up
@@ -244,7 +244,7 @@ fn card(call: &CallView) -> Card {
     card.field(
         "disconnecting",
         call.disconnecting_for.as_ref().map(|why| match &call.disconnecting_since {
-            Some(since) => format!("asked for since {since}: {why}"),
+            Some(since) => format!("since {since}: {why}"),
             None => why.clone(),
         }),
     );

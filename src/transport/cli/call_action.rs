@@ -62,9 +62,9 @@ impl Action {
     fn summary(self, done: usize, of: usize) -> String {
         let calls = if of == 1 { "call" } else { "calls" };
         match self {
-            Action::Disconnect => format!(
-                "{done} of {of} {calls}: the end is asked for; each stays in the registry and is charged until its Stop"
-            ),
+            Action::Disconnect => {
+                format!("{done} of {of} {calls}: to be ended; each stays in the registry and is charged until its Stop")
+            }
             Action::Remove => format!("{done} of {of} {calls}: out of the registry; nobody was hung up"),
         }
     }
