@@ -773,7 +773,7 @@ async fn calls_that_may_be_over_are_told_with_what_speaks_for_it() {
     let list: Vec<CallView> = serde_json::from_value(suspects.body["calls"].clone()).unwrap();
     let [call] = &list[..] else { panic!("one suspect: {}", suspects.text) };
     assert_eq!(call.id, stuck.to_string());
-    assert_eq!(call.stale, ["asked to end 45 s ago (operator), no Stop has come"]);
+    assert_eq!(call.stale, ["to be ended for 45 s (operator), no Stop has come"]);
     assert_eq!((call.silent_seconds, call.heard_at.as_str()), (Some(45), "2026-01-01T00:00:00Z"));
     assert_eq!(call.disconnecting_for.as_deref(), Some("operator"));
     assert_eq!(call.disconnecting_since.as_deref(), Some("2026-01-01T00:00:00Z"));

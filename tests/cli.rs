@@ -3,6 +3,8 @@
 //! A daemon that says what a test wants stands behind a socket here, so that every answer can be
 //! had, the bad ones too. What is to be printed as a whole stands in `tests/cli/`.
 
+mod live;
+
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -12,9 +14,10 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use live::gateway::{Call, Gateway, Status};
 use ringfence::service::admin::spec::{
-    ApplyReport, CallList, CallLogView, CallView, Fault, LogLineView, PartyView, PostedView, Problem, RateCounts,
-    RateImportReport, ThingName,
+    ApplyReport, CallActionList, CallActionSpec, CallList, CallLogView, CallResultView, CallView, Fault, LogLineView,
+    PartyView, PostedView, Problem, RateCounts, RateImportReport, ThingName,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -192,6 +195,9 @@ fn help_tells_all() {
         ("help_customer_topup.txt", &["customer", "topup", "--help"]),
         ("help_rate_import.txt", &["rate", "import", "--help"]),
         ("help_call_list.txt", &["call", "list", "--help"]),
+        ("help_call_disconnect.txt", &["call", "disconnect", "--help"]),
+        ("help_call_remove.txt", &["call", "remove", "--help"]),
+        ("help_customer_block.txt", &["customer", "block", "--help"]),
     ] {
         let output = ringfence(arguments).output().unwrap();
         assert_eq!(code(&output), 0);
@@ -355,17 +361,193 @@ fn an_empty_list_says_so_beside_the_table() {
     assert_eq!((stdout(&output).lines().count(), stderr(&output).as_str()), (1, "(none)\n"));
 }
 
+/// A daemon that has so many calls, in pages of 1000, and of which every action succeeds but on some.
+fn with_calls(number: usize, failing: &'static [&'static str]) -> Daemon {
+    Daemon::new(move |request| {
+        if request.line.starts_with("POST /api/v1/call-actions ") {
+            let spec: CallActionSpec = serde_json::from_slice(&request.body).unwrap();
+            let state = if spec.action == "remove" { "terminated" } else { "disconnecting" };
+            let act = |id: String| match failing.contains(&&*id) {
+                true => CallResultView { id, error: Some("it is over".into()), ..CallResultView::default() },
+                false => CallResultView { id, state: Some(state.into()), note: Some("as told".into()), error: None },
+            };
+            return (
+                200,
+                serde_json::to_value(CallActionList { calls: spec.ids.into_iter().map(act).collect() }).unwrap(),
+            );
+        }
+        if let Some(id) = request.line.strip_prefix("GET /api/v1/calls/").and_then(|rest| rest.split(' ').next()) {
+            let known = id.trim_start_matches('c').parse::<usize>().is_ok_and(|id| (1..=number).contains(&id));
+            return match known {
+                true => (200, serde_json::to_value(call(id)).unwrap()),
+                false => (404, problem(404, &format!("there is no call {id:?}"), &[])),
+            };
+        }
+        let from = request.line.split_once("cursor=c").map_or(0, |(_, rest)| rest[..4].trim().parse().unwrap());
+        let page = (from + 1..=number).take(1000).map(|id| call(&format!("c{id}"))).collect();
+        let next = (from + 1000 < number).then(|| format!("c{}", from + 1000));
+        (200, serde_json::to_value(CallList { calls: page, next }).unwrap())
+    })
+}
+
+fn actions(daemon: &Daemon) -> Vec<Value> {
+    daemon.requests().iter().filter(|request| request.line.starts_with("POST ")).map(Seen::json).collect()
+}
+
 #[test]
-fn calls_are_removed_one_by_one_and_what_fails_is_told() {
-    let daemon = Daemon::new(|request| match request.line.contains("/c2/") {
-        true => (404, problem(404, "there is no such call", &[])),
-        false => (200, json!({ "id": "c1", "state": "terminated", "note": "removed; the gateway was not told" })),
+fn which_calls_must_be_said_in_one_way() {
+    let daemon = with_calls(3, &[]);
+    for verb in ["disconnect", "remove"] {
+        for (which, word) in [
+            (&[][..], "which calls? name ids, a filter such as --customer ID, or --all"),
+            (&["c1", "--nas", "gw1"], "either ids or filters"),
+            (&["c1", "--all"], "--all is all calls"),
+            (&["--nas", "gw1", "--all"], "--all is all calls"),
+            (&["--number", ""], "--number"),
+            (&["--customer", ""], "--customer"),
+            (&[""], "ID"),
+            (&["--state", "terminated"], "a call that is over cannot be"),
+        ] {
+            let output = daemon.run(&[&["call", verb, "--yes"], which].concat());
+            assert_eq!(code(&output), 2, "{which:?}: {}", stderr(&output));
+            assert!(stderr(&output).contains(word), "{which:?}: {}", stderr(&output));
+        }
+        let nothing = daemon.run(&["call", verb, "--yes"]);
+        assert_eq!(stderr(&nothing).lines().count(), 1, "{}", stderr(&nothing));
+    }
+    assert_eq!(daemon.requests().len(), 0, "nothing was even asked for");
+}
+
+#[test]
+fn without_a_terminal_nothing_is_done_unless_yes_is_said() {
+    let daemon = with_calls(3, &[]);
+    for arguments in
+        [&["call", "remove", "c1"][..], &["call", "disconnect", "--all"], &["call", "remove", "--all", "--json"]]
+    {
+        let output = daemon.run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(
+            stderr(&output).contains("nothing was done") && stderr(&output).contains("--yes"),
+            "{}",
+            stderr(&output)
+        );
+    }
+    assert_eq!(actions(&daemon), [json!(null); 0]);
+}
+
+#[test]
+fn a_dry_run_shows_the_first_calls_and_does_nothing() {
+    let daemon = with_calls(12, &[]);
+    let output = daemon.run(&["call", "disconnect", "--customer", "acme", "--stale", "--dry-run"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_golden("call_disconnect_dry_run.txt", &stdout(&output));
+    let lines: Vec<_> = daemon.requests().iter().map(|request| request.line.clone()).collect();
+    assert_eq!(lines, ["GET /api/v1/calls?customer=acme&stale=true&limit=1000 HTTP/1.1"]);
+
+    let json: Value =
+        serde_json::from_str(&stdout(&daemon.run(&["call", "remove", "--all", "--dry-run", "--json"]))).unwrap();
+    assert_eq!((&json["action"], &json["dry_run"], &json["found"]), (&json!("remove"), &json!(true), &json!(12)));
+    assert_eq!(json["calls"].as_array().unwrap().len(), 12);
+    assert_eq!(actions(&daemon), [json!(null); 0]);
+}
+
+#[test]
+fn every_call_that_fits_is_acted_on_whatever_the_number_of_pages() {
+    let daemon = with_calls(2_345, &[]);
+    let output = daemon.run(&["call", "disconnect", "--nas", "gw1", "--yes"]);
+    assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+    let text = stdout(&output);
+    assert!(text.starts_with("2345 calls to disconnect:\n") && text.contains("... and 2335 more\n"), "{text}");
+    assert!(text.contains("2345 calls: disconnecting; as told\n2345 of 2345 calls: to be ended"), "{text}");
+    let mut ids = Vec::new();
+    for action in actions(&daemon) {
+        assert_eq!(action["action"], "disconnect");
+        ids.extend(action["ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()));
+    }
+    assert_eq!(ids, (1..=2_345).map(|id| format!("c{id}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_fails_is_told_by_name_and_does_not_keep_the_others() {
+    let daemon = with_calls(3, &["c2"]);
+    let output = daemon.run(&["call", "remove", "c1", "c2", "c3", "c99", "c1", "--yes"]);
+    assert_eq!(code(&output), 1);
+    assert_eq!(stderr(&output), "c99: there is no call \"c99\"\nc2: it is over\n2 calls not removed\n");
+    assert_golden("call_remove.txt", &stdout(&output));
+    assert_eq!(actions(&daemon), [json!({ "action": "remove", "ids": ["c1", "c2", "c3"] })]);
+
+    let output = daemon.run(&["call", "remove", "--all", "--yes", "--json"]);
+    assert_eq!(code(&output), 1);
+    let json: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&json["done"], &json["failed"], &json["untried"]), (&json!(2), &json!(1), &json!(0)));
+    assert_eq!(json["calls"][1], json!({ "id": "c2", "error": "it is over" }));
+}
+
+#[test]
+fn no_call_that_fits_is_not_found() {
+    let daemon = with_calls(0, &[]);
+    let none = daemon.run(&["call", "disconnect", "--customer", "acme", "--yes"]);
+    assert_eq!((code(&none), stderr(&none).as_str()), (4, "error: no call fits\n"));
+    let named = daemon.run(&["call", "remove", "c8", "c9", "--yes"]);
+    assert_eq!((code(&named), stderr(&named).lines().count()), (4, 2));
+    assert_eq!(actions(&daemon), [json!(null); 0]);
+}
+
+#[test]
+fn a_daemon_that_goes_away_in_the_middle_leaves_no_doubt_about_what_was_done() {
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let daemon = Daemon::new(move |request| {
+        if !request.line.starts_with("POST ") {
+            let calls = (1..=300).map(|id| call(&format!("c{id}"))).collect();
+            return (200, serde_json::to_value(CallList { calls, next: None }).unwrap());
+        }
+        if asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
+            return (503, problem(503, "the daemon is stopping", &[]));
+        }
+        let ids = request.json()["ids"].clone();
+        let done = |id: &Value| json!({ "id": id, "state": "terminated", "note": "gone" });
+        (200, json!({ "calls": ids.as_array().unwrap().iter().map(done).collect::<Vec<_>>() }))
     });
-    let output = daemon.run(&["call", "remove", "c1", "c2", "c3"]);
-    assert_eq!(code(&output), 4);
-    assert_eq!(stdout(&output).lines().count(), 2, "{}", stdout(&output));
-    assert!(stderr(&output).contains("c2: there is no such call"), "{}", stderr(&output));
-    assert_eq!(daemon.requests()[0].line, "POST /api/v1/calls/c1/remove HTTP/1.1");
+    let output = daemon.run(&["call", "remove", "--all", "--yes"]);
+    assert_eq!(code(&output), 1);
+    assert!(stdout(&output).contains("200 of 300 calls: out of the registry"), "{}", stdout(&output));
+    assert!(stderr(&output).starts_with("the daemon is stopping\nof 100 calls it is not known"), "{}", stderr(&output));
+}
+
+#[test]
+fn suspects_are_listed_with_what_speaks_for_it() {
+    let suspect = CallView {
+        stale: vec!["its grant of 120 s ended 34 s ago, no Stop has come".into(), "silent for 154 s".into()],
+        silent_seconds: Some(154),
+        ..call("c1")
+    };
+    let disconnecting = CallView {
+        id: "c2".into(),
+        state: "disconnecting".into(),
+        started_at: None,
+        disconnecting_for: Some("operator".into()),
+        disconnecting_since: Some("2026-01-01T00:00:10Z".into()),
+        heard_at: "2026-01-01T00:00:05Z".into(),
+        stale: vec!["to be ended for 45 s (operator), no Stop has come".into()],
+        silent_seconds: Some(50),
+        ..call("c2")
+    };
+    let list = CallList { calls: vec![suspect, disconnecting.clone()], next: None };
+    let daemon = Daemon::saying(200, serde_json::to_value(&list).unwrap());
+    let output = daemon.run(&["call", "stale", "--nas", "gw1"]);
+    assert_golden("call_stale.txt", &stdout(&output));
+    assert_eq!(daemon.requests()[0].line, "GET /api/v1/calls?nas=gw1&stale=true&limit=100 HTTP/1.1");
+    assert!(stdout(&daemon.run(&["call", "list"])).contains("disconnect:operator,estimated"));
+
+    let daemon = Daemon::saying(200, serde_json::to_value(disconnecting).unwrap());
+    let card = stdout(&daemon.run(&["call", "show", "c2"]));
+    for line in [
+        "disconnecting     since 2026-01-01T00:00:10Z: operator\n",
+        "last heard of     2026-01-01T00:00:05Z (0:50 ago)\n",
+        "may be over       to be ended for 45 s (operator), no Stop has come\n",
+    ] {
+        assert!(card.contains(line), "{line} in {card}");
+    }
 }
 
 #[test]
@@ -1042,4 +1224,220 @@ fn a_configuration_that_means_nothing_does_not_serve() {
     let output = ringfence(&["serve", "--config", "r.toml"]).current_dir(folder.path()).output().unwrap();
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("r.toml:2: radius.auth: "), "{}", stderr(&output));
+}
+
+// And with calls in it.
+
+const LIVE_CONFIG: &str = "[credit]\ninterim_seconds = 1\ninterims_missed_max = 1000\n";
+
+const LIVE_SETUP: &str = r#"
+[[tariff]]
+id = "retail"
+currency = "EUR"
+[[tariff.rate]]
+prefix = "49"
+per_minute = "0.60"
+
+[[reseller]]
+id = "north"
+tariff = "retail"
+opening_balance = "1000"
+
+[[customer]]
+id = "acme"
+reseller = "north"
+tariff = "retail"
+opening_balance = "100"
+
+[[customer]]
+id = "beta"
+reseller = "north"
+tariff = "retail"
+opening_balance = "100"
+
+[[account]]
+id = "alice"
+customer = "acme"
+password = "secret1"
+
+[[account]]
+id = "bob"
+customer = "beta"
+password = "secret1"
+
+[[nas]]
+id = "gw1"
+address = "127.0.0.10/32"
+secret = "testing123"
+interims = "none"
+[nas.disconnect]
+address = "127.0.0.10:3799"
+
+[[nas]]
+id = "gw2"
+address = "127.0.0.11/32"
+secret = "testing123"
+interims = "periodic"
+"#;
+
+/// The real daemon, with two gateways that send it calls.
+struct Live {
+    daemon: live::daemon::Daemon,
+    one: Gateway,
+    two: Gateway,
+    _folder: TempDir,
+}
+
+impl Live {
+    fn new() -> Live {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = live::daemon::Daemon::started(folder.path(), LIVE_CONFIG);
+        daemon.apply(LIVE_SETUP);
+        Live { daemon, one: Gateway::new(10), two: Gateway::new(11), _folder: folder }
+    }
+
+    /// A call that is up, by its session; through the second gateway where that begins with `two`.
+    fn call(&mut self, user: &str, session: &str) {
+        let call = Call { user, password: "secret1", caller: "4940111", called: "4930123", session };
+        let gateway = if session.starts_with("two") { &mut self.two } else { &mut self.one };
+        let request = gateway.authorize(&call);
+        let accept = gateway.answer(self.daemon.auth(), &request);
+        assert_eq!(accept.code, ringfence::wire::packet::Code::ACCESS_ACCEPT);
+        let start = gateway.account(&call, Status::Start, 0, accept.class.as_deref());
+        gateway.answer(self.daemon.acct(), &start);
+    }
+
+    fn stop(&mut self, user: &str, session: &str) {
+        let call = Call { user, password: "secret1", caller: "4940111", called: "4930123", session };
+        let stop = self.one.account(&call, Status::Stop, 1, None);
+        self.one.answer(self.daemon.acct(), &stop);
+    }
+
+    fn run(&self, expected: i32, arguments: &str) -> Output {
+        let output = self.daemon.command(&arguments.split(' ').collect::<Vec<_>>());
+        assert_eq!(code(&output), expected, "{arguments}: {}{}", stdout(&output), stderr(&output));
+        output
+    }
+
+    fn json(&self, arguments: &str) -> Value {
+        serde_json::from_str(&stdout(&self.run(0, &format!("{arguments} --json")))).unwrap()
+    }
+
+    /// The Acct-Session-Ids of calls in a state.
+    fn sessions(&self, state: &str) -> Vec<String> {
+        let calls = self.json(&format!("call list --state {state}"));
+        let calls = calls["calls"].as_array().unwrap().iter();
+        let mut sessions: Vec<_> = calls.map(|call| call["acct_session_id"].as_str().unwrap().to_owned()).collect();
+        sessions.sort();
+        sessions
+    }
+}
+
+#[test]
+fn a_group_of_calls_is_disconnected_and_stays_until_its_stops() {
+    let mut live = Live::new();
+    for (user, session) in [("alice", "s1"), ("alice", "s2"), ("bob", "s3")] {
+        live.call(user, session);
+    }
+    live.run(2, "call disconnect --customer acme");
+    live.run(0, "call disconnect --customer acme --dry-run");
+    live.run(1, "call disconnect --customer nobody --yes");
+    live.run(4, "call disconnect --customer acme --number 44 --yes");
+    assert_eq!(live.sessions("confirmed"), ["s1", "s2", "s3"], "nothing was done");
+
+    let told = stdout(&live.run(0, "call disconnect --customer acme --yes"));
+    assert!(told.contains("2 of 2 calls: to be ended"), "{told}");
+    assert!(told.contains("the gateway is being asked to end it"), "{told}");
+    assert_eq!(
+        (live.sessions("disconnecting"), live.sessions("confirmed")),
+        (vec!["s1".into(), "s2".into()], vec!["s3".into()])
+    );
+    let show = stdout(&live.run(0, "call show s1"));
+    assert!(show.contains("disconnecting") && show.contains(": operator\n"), "{show}");
+    live.stop("alice", "s1");
+    live.stop("alice", "s2");
+    assert_eq!(live.sessions("disconnecting"), [""; 0]);
+    assert_eq!(live.json("customer show acme")["calls"], 0);
+}
+
+#[test]
+fn what_is_removed_is_gone_at_once_and_one_that_is_over_is_not_removed_again() {
+    let mut live = Live::new();
+    for session in ["s1", "s2", "two1"] {
+        live.call("alice", session);
+    }
+    let told = stdout(&live.run(0, "call remove --nas gw1 --yes"));
+    assert!(told.contains("2 of 2 calls: out of the registry; nobody was hung up"), "{told}");
+    assert_eq!(live.sessions("confirmed"), ["two1"]);
+    let partly = live.run(1, "call remove s1 two1 --yes");
+    assert!(stderr(&partly).contains("1 call not removed"), "{}", stderr(&partly));
+    assert!(stdout(&partly).contains("1 of 2 calls"), "{}", stdout(&partly));
+    assert_eq!(live.json("customer show acme")["reserved"], "0.000000");
+    live.run(4, "call remove --all --yes");
+}
+
+#[test]
+fn a_gateway_that_falls_silent_leaves_suspects_that_are_removed_as_a_group() {
+    let mut live = Live::new();
+    live.call("alice", "two1");
+    live.call("bob", "s1");
+    live::wait_until("the interims of gw2 are missed", || {
+        !live.json("call stale")["calls"].as_array().unwrap().is_empty()
+    });
+    let suspects = live.json("call stale");
+    let [call] = &suspects["calls"].as_array().unwrap()[..] else { panic!("one suspect: {suspects}") };
+    assert_eq!(call["acct_session_id"], "two1");
+    assert!(call["stale"][0].as_str().unwrap().starts_with("silent for "), "{call}");
+    let table = stdout(&live.run(0, "call stale --nas gw2"));
+    assert!(table.contains("have stayed away"), "{table}");
+    assert_eq!(live.json("call stale --nas gw1")["calls"], json!([]));
+
+    live.run(0, "call remove --stale --yes");
+    assert_eq!(live.sessions("confirmed"), ["s1"]);
+}
+
+#[test]
+fn a_customer_is_blocked_and_its_calls_end_only_where_that_is_said() {
+    let mut live = Live::new();
+    for (user, session) in [("alice", "s1"), ("alice", "s2"), ("bob", "s3")] {
+        live.call(user, session);
+    }
+    assert_eq!(
+        stdout(&live.run(0, "customer block acme")),
+        "customer acme blocked; 2 calls are up, and each ends when what is reserved for it does\n"
+    );
+    assert_eq!(live.sessions("confirmed"), ["s1", "s2", "s3"]);
+    assert_eq!(live.json("customer show acme")["blocked"], true);
+    assert_eq!(stdout(&live.run(0, "customer unblock acme")), "customer acme unblocked\n");
+    assert_eq!(stdout(&live.run(0, "customer unblock acme")), "customer acme was not blocked\n");
+
+    let refused = live.run(2, "customer block acme --disconnect");
+    assert!(stderr(&refused).contains("--yes"), "{}", stderr(&refused));
+    assert_eq!(live.json("customer show acme")["blocked"], false, "nothing was done");
+    let told = stdout(&live.run(0, "customer block acme --disconnect --yes"));
+    assert!(told.contains("customer acme blocked") && told.contains("2 of 2 calls: to be ended"), "{told}");
+    assert_eq!(
+        (live.sessions("disconnecting"), live.sessions("confirmed")),
+        (vec!["s1".into(), "s2".into()], vec!["s3".into()])
+    );
+    live.run(4, "customer block nobody --disconnect --yes");
+    live.run(4, "customer unblock nobody");
+}
+
+#[test]
+fn a_block_of_a_reseller_is_one_of_the_calls_below_and_one_of_an_account_is_its_own() {
+    let mut live = Live::new();
+    for (user, session) in [("alice", "s1"), ("bob", "s2")] {
+        live.call(user, session);
+    }
+    let account = live.json("account block alice --disconnect --yes");
+    assert_eq!((&account["accounts"][0]["blocked"], &account["disconnect"]["done"]), (&json!(true), &json!(1)));
+    assert_eq!(live.sessions("confirmed"), ["s2"]);
+    live.run(0, "account unblock alice");
+    let partly = live.run(4, "reseller block north nobody --disconnect --yes");
+    assert!(stderr(&partly).contains("nobody: there is no reseller"), "{}", stderr(&partly));
+    assert_eq!(live.sessions("disconnecting"), ["s1", "s2"], "who is not there does not keep the others");
+    assert_eq!(live.json("reseller show north")["blocked"], true);
+    let quiet = stdout(&live.run(0, "reseller block north"));
+    assert!(quiet.starts_with("reseller north was blocked already; 2 calls are up"), "{quiet}");
 }

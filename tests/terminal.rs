@@ -5,10 +5,12 @@
 mod live;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use live::daemon::Daemon;
+use live::gateway::{Call, Gateway};
 use tempfile::TempDir;
 
 /// As many rates as make more than one piece on their way to the daemon.
@@ -22,6 +24,24 @@ id = "old-proxy"
 address = "127.0.0.10/32"
 secret = "testing123"
 require_message_authenticator = false
+"#;
+
+/// Somebody who calls.
+const CALLER: &str = r#"
+[[tariff]]
+id = "plain"
+currency = "EUR"
+[[tariff.rate]]
+prefix = ""
+per_minute = "0.01"
+[[customer]]
+id = "acme"
+tariff = "plain"
+opening_balance = "10"
+[[account]]
+id = "alice"
+customer = "acme"
+password = "secret1"
 "#;
 
 /// What a bar is drawn with, and what moves a cursor.
@@ -84,6 +104,24 @@ fn is_toned(text: &str) -> bool {
     })
 }
 
+/// The same with somebody in front of it who types; gives the exit code too.
+fn answered(daemon: &Daemon, arguments: &str, typed: &str) -> (Option<i32>, String) {
+    let line = format!(
+        "stty cols 100 rows 30; exec '{}' --socket '{}' {arguments}",
+        env!("CARGO_BIN_EXE_ringfence"),
+        daemon.socket().display()
+    );
+    let mut script = Command::new("script");
+    script.args(["--quiet", "--return", "--command", &line, "/dev/null"]).env("TERM", "xterm");
+    let mut child =
+        script.current_dir(daemon.directory()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap_or_else(
+            |error| panic!("this test needs `script` ({error}); install it with: apt-get install bsdutils"),
+        );
+    child.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("a child of ours");
+    (output.status.code(), text(&output.stdout))
+}
+
 const IMPORT: &str = "rate import rates.csv --tariff retail";
 
 #[test]
@@ -115,6 +153,26 @@ fn an_import_that_nobody_watches_draws_nothing() {
     assert_eq!(fs::read_to_string(errors).expect("written"), "");
     assert_eq!(found(&seen, &[BAR, CURSOR].concat()), [""; 0], "{seen:?}");
     assert!(seen.contains("5000 unchanged"), "{seen}");
+}
+
+#[test]
+fn a_person_is_shown_the_calls_and_asked_before_they_are_acted_on() {
+    let (daemon, _directory) = daemon();
+    daemon.apply(CALLER);
+    let mut gateway = Gateway::new(10);
+    let call = Call { user: "alice", password: "secret1", caller: "4940111", called: "100000123", session: "s1" };
+    let request = gateway.authorize(&call);
+    assert!(gateway.answer(daemon.auth(), &request).session_timeout.is_some());
+    let calls = || text(&piped(&daemon, "call list --json").stdout);
+
+    let (code, seen) = answered(&daemon, "call remove --customer acme", "n\n");
+    assert!(seen.contains("1 call to remove:") && seen.contains("alice"), "{seen}");
+    assert!(seen.contains("No gateway is told and nobody is hung up") && seen.contains("[y/N]"), "{seen}");
+    assert!(code == Some(1) && seen.contains("nothing was done") && calls().contains("s1"), "{seen}");
+
+    let (code, seen) = answered(&daemon, "call remove --customer acme", "y\n");
+    assert!(code == Some(0) && seen.contains("1 of 1 call: out of the registry"), "{seen}");
+    assert!(!calls().contains("s1"));
 }
 
 #[test]

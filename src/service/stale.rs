@@ -10,7 +10,7 @@ use crate::domain::nas::Interims;
 use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 
-/// How long a gateway that was asked to end a call has for its Stop, seconds.
+/// How long a gateway that is to end a call has for its Stop, seconds.
 const DISCONNECT_SECONDS: u64 = 30;
 /// How long nothing may be heard of a call that nobody has answered, seconds: most callers have given
 /// up by then.
@@ -21,11 +21,11 @@ const STOP_SECONDS: u64 = 5;
 /// One thing that speaks for a call being over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sign {
-    /// Its gateway was asked to end it, and no Stop has come.
+    /// Its gateway is to end it, and no Stop has come.
     Disconnecting {
         /// Why it is to end.
         why: DisconnectReason,
-        /// Seconds since it was asked first.
+        /// Seconds since that was decided.
         seconds: u64,
     },
     /// Its grant ended, and no Stop has come.
@@ -53,7 +53,7 @@ impl fmt::Display for Sign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Sign::Disconnecting { why, seconds } => {
-                write!(f, "asked to end {seconds} s ago ({}), no Stop has come", why.as_str())
+                write!(f, "to be ended for {seconds} s ({}), no Stop has come", why.as_str())
             }
             Sign::GrantOver { granted, seconds } => {
                 write!(f, "its grant of {granted} s ended {seconds} s ago, no Stop has come")
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "asked to end 100 s ago (credit_ends), no Stop has come",
+                "to be ended for 100 s (credit_ends), no Stop has come",
                 "its grant of 600 s ended 95 s ago, no Stop has come",
                 "silent for 695 s, 11 interims of every 60 s have stayed away",
             ]

@@ -40,17 +40,17 @@ pub enum CallVerb {
     },
     /// List calls that may be over without anybody having told of it, and why
     #[command(
-        after_help = "A call is listed where its gateway was asked to end it and sent no Stop, where its grant is over and no Stop came, where more than one of its periodic interims stayed away, or where nobody answered and nothing more was heard. Each is closed by itself in time; whoever knows better removes it before.\n\nExamples:\n  ringfence call stale\n  ringfence call stale --nas gw1\n  ringfence call remove --stale --nas gw1 --dry-run"
+        after_help = "A call is listed where it is to be ended and no Stop has come, where its grant is over and no Stop came, where more than one of its periodic interims stayed away, or where nobody answered and nothing more was heard. Each is closed by itself in time; whoever knows better removes it before.\n\nExamples:\n  ringfence call stale\n  ringfence call stale --nas gw1\n  ringfence call remove --stale --nas gw1 --dry-run"
     )]
     Stale(Box<Suspects>),
     /// Have gateways end calls: who is talking is hung up
     #[command(
-        after_help = "The gateway of each call is asked to end it (Disconnect-Request, RFC 5176). The call stays in the registry, guarded and charged, until its Stop comes; whether the gateway obeyed is in `call show` and `call log`. A gateway without a disconnect address cannot be asked: its call ends with its grant at the latest. To forget calls of which no end will ever be heard, see `call remove`.\n\nThe calls are shown first, and somebody is asked; without a terminal nothing is done unless --yes is said.\n\nExit codes: 1 some could not be asked for, 2 nobody said yes, 4 no call fits.\n\nExamples:\n  ringfence call disconnect c1024\n  ringfence call disconnect --customer acme --dry-run\n  ringfence call disconnect --number 4930 --state confirmed --yes\n  ringfence call disconnect --all"
+        after_help = "The gateway of each call is asked to end it (Disconnect-Request, RFC 5176). The call stays in the registry, guarded and charged, until its Stop comes; whether the gateway obeyed is in `call show` and `call log`. A gateway without a disconnect address cannot be asked: its call ends with its grant at the latest. To forget calls of which no end will ever be heard, see `call remove`.\n\nThe calls are shown first, and somebody is asked; without a terminal nothing is done unless --yes is said.\n\nExit codes: 1 it failed for some, or the answer was no; 2 bad usage, or nobody to ask; 4 no call fits.\n\nExamples:\n  ringfence call disconnect c1024\n  ringfence call disconnect --customer acme --dry-run\n  ringfence call disconnect --number 4930 --state confirmed --yes\n  ringfence call disconnect --all"
     )]
     Disconnect(Box<Which>),
     /// Take calls out of the registry: no gateway is told, nobody is hung up
     #[command(
-        after_help = "For calls of which no end will ever be heard, such as after a gateway lost its power; `call stale` finds them. Each is charged up to the last proof that it was up, marked as estimated; what was reserved beyond is released and its places are free. A call that is still up goes on, and nothing guards it any more: to end one, see `call disconnect`.\n\nThe calls are shown first, and somebody is asked; without a terminal nothing is done unless --yes is said.\n\nExit codes: 1 some could not be removed, 2 nobody said yes, 4 no call fits.\n\nExamples:\n  ringfence call remove c1024 c1025\n  ringfence call remove --stale --nas gw1 --dry-run\n  ringfence call remove --nas gw1 --yes"
+        after_help = "For calls of which no end will ever be heard, such as after a gateway lost its power; `call stale` finds them. Each is charged up to the last proof that it was up, marked as estimated; what was reserved beyond is released and its places are free. A Stop that still comes corrects the charge, once. A call that is still up goes on, and nothing guards it until its gateway tells of it again: to end one, see `call disconnect`.\n\nThe calls are shown first, and somebody is asked; without a terminal nothing is done unless --yes is said.\n\nExit codes: 1 it failed for some, or the answer was no; 2 bad usage, or nobody to ask; 4 no call fits.\n\nExamples:\n  ringfence call remove c1024 c1025\n  ringfence call remove --stale --nas gw1 --dry-run\n  ringfence call remove --nas gw1 --yes"
     )]
     Remove(Box<Which>),
 }
@@ -244,7 +244,7 @@ fn card(call: &CallView) -> Card {
     card.field(
         "disconnecting",
         call.disconnecting_for.as_ref().map(|why| match &call.disconnecting_since {
-            Some(since) => format!("asked for since {since}: {why}"),
+            Some(since) => format!("since {since}: {why}"),
             None => why.clone(),
         }),
     );

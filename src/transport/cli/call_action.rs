@@ -51,7 +51,8 @@ impl Action {
             }
             Action::Remove => format!(
                 "Take {} out of the registry? No gateway is told and nobody is hung up: who is still talking goes on \
-                 talking, no longer guarded, and is charged up to the last proof that the call was up.",
+                 talking, not guarded until the gateway tells of the call again, and is charged up to the last proof \
+                 that it was up.",
                 these_calls(calls)
             ),
         }
@@ -61,9 +62,9 @@ impl Action {
     fn summary(self, done: usize, of: usize) -> String {
         let calls = if of == 1 { "call" } else { "calls" };
         match self {
-            Action::Disconnect => format!(
-                "{done} of {of} {calls}: the end is asked for; each stays in the registry and is charged until its Stop"
-            ),
+            Action::Disconnect => {
+                format!("{done} of {of} {calls}: to be ended; each stays in the registry and is charged until its Stop")
+            }
             Action::Remove => format!("{done} of {of} {calls}: out of the registry; nobody was hung up"),
         }
     }
@@ -332,8 +333,13 @@ pub fn preview(context: &mut Context<'_>, what_for: &str, found: &Found) -> Resu
 
 fn dry(context: &mut Context<'_>, action: Action, found: &Found) -> Result<(), CliError> {
     if context.json {
-        let answer = json!({ "action": action.word(), "dry_run": true, "found": found.len(), "calls": found.rows });
-        return context.print_json(&answer);
+        return context.print_json(&json!({
+            "action": action.word(),
+            "dry_run": true,
+            "found": found.len(),
+            "calls": found.rows,
+            "missing": found.missing,
+        }));
     }
     preview(context, &format!("to {}", action.word()), found)?;
     for missing in &found.missing {
