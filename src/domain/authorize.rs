@@ -243,8 +243,8 @@ pub(super) fn check_blocked(callers: &Callers<'_>) -> Result<(), Refused> {
 /// Whether the account of a call, or one that pays for it, was blocked since it began.
 pub(super) fn is_blocked(book: &Book, call: &Call) -> bool {
     let account = call.account.and_then(|key| book.account(key));
-    let payers = call.payers.iter().filter_map(|payer| book.party(payer.party));
-    account.is_some_and(|account| account.blocked) || payers.map(|party| party.blocked).any(|blocked| blocked)
+    let mut payers = call.payers.iter().filter_map(|payer| book.party(payer.party));
+    account.is_some_and(|account| account.blocked) || payers.any(|party| party.blocked)
 }
 
 /// Everyone who pays, with a rate for the number that is effective at an instant.

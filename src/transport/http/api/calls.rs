@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 
-use super::extract::{JsonBody, QueryOf};
+use super::extract::{JsonBody, QueryOf, Unread};
 use super::operator::Operator;
 use super::problem::ApiError;
 use crate::service::admin::spec::{CallActionList, CallActionSpec, CallActionView, CallList, CallLogView, CallView};
@@ -29,6 +29,7 @@ pub async fn remove(
     State(admin): State<Admin>,
     Operator(by): Operator,
     Path(id): Path<String>,
+    _: Unread,
 ) -> Result<Json<CallActionView>, ApiError> {
     Ok(Json(admin.remove_call(&by, &id).await?))
 }
@@ -37,6 +38,7 @@ pub async fn disconnect(
     State(admin): State<Admin>,
     Operator(by): Operator,
     Path(id): Path<String>,
+    _: Unread,
 ) -> Result<(StatusCode, Json<CallActionView>), ApiError> {
     Ok((StatusCode::ACCEPTED, Json(admin.disconnect_call(&by, &id).await?)))
 }

@@ -15,6 +15,10 @@ pub struct JsonBody<T>(pub T);
 /// A body of CSV.
 pub struct CsvBody(pub Vec<u8>);
 
+/// A body that says nothing, whatever is in it. It is taken all the same: a connection that is closed with
+/// part of a request in it is reset, and the answer lost.
+pub struct Unread;
+
 /// The part of the address after the question mark.
 pub struct QueryOf<T>(pub T);
 
@@ -39,6 +43,14 @@ impl<S: Send + Sync> FromRequest<S> for CsvBody {
     async fn from_request(request: Request, state: &S) -> Result<CsvBody, ApiError> {
         expect_type(request.headers(), "text/csv")?;
         body(request, state).await.map(|bytes| CsvBody(bytes.into()))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Unread {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Unread, ApiError> {
+        body(request, state).await.map(|_| Unread)
     }
 }
 
