@@ -63,3 +63,22 @@ fn a_chunk_of_which_the_nas_was_not_told_is_told_after_the_restart() {
     let charge = stage.settled_by_stop(&call, "s1");
     assert_eq!(stage.money("balance"), price(9_000) - charge);
 }
+
+#[test]
+fn what_was_answered_before_a_kill_only_waits_for_its_stop() {
+    let mut stage = Stage::new(SHORT, 9_000, "");
+    stage.has_habit(Habit::OnlySaysSo);
+    let (call, other) = (stage.call("s1"), stage.call("s2"));
+    stage.disconnect(&call);
+    wait_until("the answer is known", || stage.logged(&call, "disconnect_answer") == 1);
+    stage.daemon.kill();
+    stage.daemon.start();
+    stage.has_habit(Habit::Obeys);
+    stage.disconnect(&other);
+    let mut charges = stage.settled_by_stop(&other, "s2");
+    assert_eq!((stage.state(&call), stage.nas.disconnects("s1")), ("disconnecting".into(), 1), "not asked again");
+    stage.nas.hangs_up("s1");
+    charges += stage.settled_by_stop(&call, "s1");
+    assert_eq!((stage.money("balance"), stage.money("reserved")), (price(9_000) - charges, 0));
+    stage.verify();
+}
