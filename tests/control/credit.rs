@@ -1,5 +1,7 @@
 //! Credit that ends while calls are up.
 
+use serde_json::{Value, json};
+
 use crate::live::wait_until;
 use crate::stage::{LONG_LEAD, SHORT, Stage, price};
 
@@ -50,4 +52,53 @@ fn a_payment_during_the_last_part_lets_the_call_go_on() {
     stage.nas.hangs_up("s1");
     let charge = stage.settled_by_stop(&call, "s1");
     assert_eq!(stage.money("balance"), price(112) - charge);
+}
+
+#[test]
+fn what_another_call_leaves_lets_a_call_go_on() {
+    let mut stage = Stage::new(LONG_LEAD, 24, "");
+    let (call, other) = (stage.call("s1"), stage.call("s2"));
+    wait_until("all is reserved", || stage.money("available") == 0);
+    let held = stage.seconds(&call, "reserved_seconds");
+    stage.nas.hangs_up("s2");
+    wait_until("more is reserved", || stage.seconds(&call, "reserved_seconds") > held);
+    assert_eq!((stage.state(&call), stage.nas.disconnects("s1")), ("confirmed".into(), 0));
+    stage.nas.hangs_up("s1");
+    let charges = stage.settled_by_stop(&call, "s1") + stage.settled_by_stop(&other, "s2");
+    assert_eq!(stage.money("balance"), price(24) - charges);
+}
+
+/// Has a call of a rich customer that an act of an operator ends; gives why, and its charge.
+fn ended_by(method: &str, path: &str, act: &Value) -> (String, i64) {
+    let mut stage = Stage::new(SHORT, 9_000, "");
+    let call = stage.call("s1");
+    let answer = stage.daemon.api().request(method, path, Some(act));
+    assert!([200, 201].contains(&answer.status), "{}", answer.body);
+    let charge = stage.settled_by_stop(&call, "s1");
+    assert_eq!((stage.nas.disconnects("s1"), stage.money("reserved")), (1, 0));
+    let view = stage.view(&call);
+    let why = view["disconnecting_for"].as_str().unwrap_or_else(|| panic!("no reason: {view}"));
+    (why.to_owned(), charge)
+}
+
+#[test]
+fn a_block_ends_a_call_with_what_is_reserved() {
+    let (why, charge) = ended_by("PATCH", "/api/v1/customers/acme", &json!({ "blocked": true }));
+    assert_eq!(why, "blocked");
+    assert!(charge <= price(6), "{charge}: a chunk, and one more that was reserved before the block");
+}
+
+#[test]
+fn money_that_is_taken_back_ends_a_call() {
+    let taken = json!({ "kind": "adjustment", "amount": "-89.92", "idempotency_key": "taken-1" });
+    let (why, charge) = ended_by("POST", "/api/v1/customers/acme/entries", &taken);
+    assert_eq!(why, "credit_ends");
+    assert!(charge <= price(8), "{charge}: as much was left");
+}
+
+#[test]
+fn a_cap_of_the_day_ends_a_call() {
+    let (why, charge) = ended_by("PATCH", "/api/v1/customers/acme", &json!({ "spend_per_day_max": "0.06" }));
+    assert_eq!(why, "credit_ends");
+    assert!(charge <= price(6), "{charge}");
 }

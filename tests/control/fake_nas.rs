@@ -42,6 +42,8 @@ pub enum Habit {
     StopsThenAnswers(usize),
     /// Answers what was sent so often, and ends the call only then.
     AnswersLate(usize),
+    /// Answers ACK, and lets the call go on.
+    OnlySaysSo,
     /// Answers NAK with this Error-Cause.
     Refuses(u32),
     /// Does nothing at all.
@@ -219,6 +221,7 @@ impl Shared {
                 self.answer(request, from, Some(NO_SUCH_CALL), true);
             }
             Habit::Deaf => {}
+            Habit::OnlySaysSo => self.answer(request, from, None, true),
             Habit::Refuses(cause) => self.answer(request, from, Some(cause), true),
             Habit::Obeys | Habit::ObeysUnproven => {
                 self.answer(request, from, None, state.habit == Habit::Obeys);

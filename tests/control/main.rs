@@ -5,6 +5,7 @@
 mod live;
 
 mod answers;
+mod cisco;
 mod credit;
 mod fake_nas;
 mod operators;

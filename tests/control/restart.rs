@@ -2,7 +2,7 @@
 
 use crate::fake_nas::Habit;
 use crate::live::wait_until;
-use crate::stage::{SHORT, Stage, price};
+use crate::stage::{LONG_LEAD, SHORT, Stage, price};
 
 #[test]
 fn what_was_not_answered_before_a_kill_is_asked_after_the_restart() {
@@ -24,6 +24,7 @@ fn what_was_not_answered_before_a_kill_is_asked_after_the_restart() {
         wait_until("it is over", || stage.nas.seconds_told(session).is_some());
         charges += stage.settled_by_stop(call, session);
         assert_eq!(stage.nas.disconnects(session), 2, "by a new request");
+        assert_eq!(stage.logged(call, "disconnect_again"), 0, "at the start, not when patience ended");
     }
     stage.wait_for_outcome("acknowledged", 3);
     assert_eq!((stage.state(&other), stage.nas.disconnects("o")), ("confirmed".into(), 0));
@@ -50,16 +51,35 @@ fn credit_that_ends_while_the_daemon_is_down_ends_the_call_after_the_restart() {
 
 #[test]
 fn a_chunk_of_which_the_nas_was_not_told_is_told_after_the_restart() {
-    let mut stage = Stage::new(SHORT, 9_000, "guard = \"extend\"\nsession_timeout_from = \"start\"");
+    let mut stage = Stage::new(LONG_LEAD, 12, "guard = \"extend\"\nsession_timeout_from = \"start\"");
     stage.has_habit(Habit::Deaf);
     let call = stage.call("s1");
-    wait_until("it was told in vain", || !stage.nas.prolonged("s1").is_empty());
-    let told = stage.seconds(&call, "told_seconds");
+    wait_until("the last was told in vain", || stage.nas.prolonged("s1").last() == Some(&12));
     stage.daemon.kill();
     stage.has_habit(Habit::Obeys);
     stage.daemon.start();
-    wait_until("it is told", || stage.seconds(&call, "told_seconds") > told);
+    wait_until("it is told", || stage.seconds(&call, "told_seconds") == 12);
+    assert_eq!(stage.nas.disconnects("s1"), 0);
     stage.nas.hangs_up("s1");
     let charge = stage.settled_by_stop(&call, "s1");
-    assert_eq!(stage.money("balance"), price(9_000) - charge);
+    assert_eq!(stage.money("balance"), price(12) - charge);
+}
+
+#[test]
+fn what_was_answered_before_a_kill_only_waits_for_its_stop() {
+    let mut stage = Stage::new(SHORT, 9_000, "");
+    stage.has_habit(Habit::OnlySaysSo);
+    let (call, other) = (stage.call("s1"), stage.call("s2"));
+    stage.disconnect(&call);
+    wait_until("the answer is known", || stage.logged(&call, "disconnect_answer") == 1);
+    stage.daemon.kill();
+    stage.daemon.start();
+    stage.has_habit(Habit::Obeys);
+    stage.disconnect(&other);
+    let mut charges = stage.settled_by_stop(&other, "s2");
+    assert_eq!((stage.state(&call), stage.nas.disconnects("s1")), ("disconnecting".into(), 1), "not asked again");
+    stage.nas.hangs_up("s1");
+    charges += stage.settled_by_stop(&call, "s1");
+    assert_eq!((stage.money("balance"), stage.money("reserved")), (price(9_000) - charges, 0));
+    stage.verify();
 }

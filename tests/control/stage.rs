@@ -20,7 +20,8 @@ pub const SHORT: &str = "[credit]\nchunk_seconds = 3\nlead_seconds = 2\nmargin_s
 /// The last part of a call is reserved long before it begins: there is time to pay.
 pub const LONG_LEAD: &str = "[credit]\nchunk_seconds = 9\nlead_seconds = 8\nmargin_seconds = 2\n";
 
-/// Attributes by which a NAS finds its calls.
+/// Attributes by which a NAS finds its calls, and those of Cisco's by which its gateways do:
+/// h323-conf-id and h323-call-origin.
 const NAMING: [u8; 6] = [
     kind::USER_NAME,
     kind::NAS_IP_ADDRESS,
@@ -29,11 +30,14 @@ const NAMING: [u8; 6] = [
     kind::CALLING_STATION_ID,
     kind::CALLED_STATION_ID,
 ];
+pub const CISCO: u32 = 9;
+pub const CONF_ID: u8 = 24;
+pub const CALL_ORIGIN: u8 = 26;
 
 pub struct Stage {
     pub nas: FakeNas,
     pub daemon: Daemon,
-    gateway: Gateway,
+    pub gateway: Gateway,
     _directory: TempDir,
 }
 
@@ -106,7 +110,7 @@ impl Stage {
         self.account(&request);
     }
 
-    fn account(&self, request: &[u8]) {
+    pub fn account(&self, request: &[u8]) {
         assert_eq!(self.gateway.answer(self.daemon.acct(), request).code, Code::ACCOUNTING_RESPONSE);
     }
 
@@ -247,10 +251,15 @@ fn name(request: &mut RequestBuilder, user: &str, session: &str) {
 }
 
 /// The bytes of a packet by which its NAS finds the call.
-fn naming(request: &[u8]) -> Vec<u8> {
+pub fn naming(request: &[u8]) -> Vec<u8> {
     let packet = Packet::decode(request).expect("we wrote it");
     let mut bytes = Vec::new();
-    for attribute in packet.attributes().filter(|attribute| NAMING.contains(&attribute.kind)) {
+    let names = |kind: u8, value: &[u8]| {
+        let of_cisco = value.strip_prefix(&CISCO.to_be_bytes()).and_then(<[u8]>::first);
+        let by_cisco = kind == kind::VENDOR_SPECIFIC && [Some(&CONF_ID), Some(&CALL_ORIGIN)].contains(&of_cisco);
+        by_cisco || NAMING.contains(&kind)
+    };
+    for attribute in packet.attributes().filter(|attribute| names(attribute.kind, attribute.value)) {
         bytes.extend([attribute.kind, u8::try_from(attribute.value.len() + 2).expect("short")]);
         bytes.extend(attribute.value);
     }
