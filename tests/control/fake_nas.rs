@@ -131,9 +131,12 @@ impl FakeNas {
         self.shared.lock().calls.insert(session.into(), call);
     }
 
-    /// The caller hangs up.
-    pub fn hangs_up(&self, session: &str) -> u32 {
-        self.shared.end(&mut self.shared.lock(), session.as_bytes())
+    /// The caller hangs up. Nothing that the NAS is asked is looked at before its Stop is answered: it
+    /// would say that it has no such call, and the call would be closed without its Stop first.
+    pub fn hangs_up(&self, session: &str) {
+        let mut state = self.shared.lock();
+        let told = self.shared.end(&mut state, session.as_bytes());
+        told.join().expect("its Stop is answered");
     }
 
     /// Loses all calls, and tells nobody.
@@ -249,8 +252,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends a call and has its Stop sent, again and again until it is answered.
-    fn end(&self, state: &mut State, session: &[u8]) -> u32 {
+    /// Ends a call and has its Stop sent, again and again until it is answered: then the thread ends.
+    fn end(&self, state: &mut State, session: &[u8]) -> JoinHandle<()> {
         let call = state.calls.get_mut(session).expect("a call that it has");
         let seconds = u32::try_from(now().duration_since(call.answered).as_secs()).expect("no test takes years");
         call.seconds = Some(seconds);
@@ -259,9 +262,8 @@ impl Shared {
         std::thread::spawn(move || {
             let mut gateway = Gateway::new(HOST);
             let stop = stop(&mut gateway, &session, seconds);
-            gateway.answer(acct, &stop)
-        });
-        seconds
+            gateway.answer(acct, &stop);
+        })
     }
 
     /// ACK where there is no cause (RFC 5176, 2.3).

@@ -7,9 +7,9 @@ use ringfence::wire::kind;
 use ringfence::wire::packet::Code;
 use tempfile::TempDir;
 
-use crate::live::PATIENCE;
 use crate::live::daemon::Daemon;
 use crate::live::gateway::{Call, Gateway, Status};
+use crate::live::{PATIENCE, wait_until};
 
 /// How many come after those that warm the daemon up, and how many those are.
 const DATAGRAMS: usize = 100_000;
@@ -56,6 +56,7 @@ struct Flood {
     ports: [SocketAddr; 2],
     sent: u64,
     sent_by_strangers: u64,
+    answered: u64,
 }
 
 impl Flood {
@@ -76,6 +77,7 @@ impl Flood {
             ports: [daemon.auth(), daemon.acct()],
             sent: 0,
             sent_by_strangers: 0,
+            answered: 0,
         }
     }
 
@@ -90,6 +92,7 @@ impl Flood {
                     let answer = prober.ask(port, &probe, PATIENCE, PATIENCE);
                     assert!(answer.is_some(), "nobody answers a good packet after {} bad ones", self.sent);
                     self.sent += 1;
+                    self.answered += 1;
                 }
             }
         }
@@ -236,7 +239,11 @@ fn a_hundred_thousand_bad_datagrams_get_no_answer_and_leave_nothing() {
 
 /// All that came is counted, each once, and by what was wrong with it.
 fn check_counters(daemon: &Daemon, flood: &Flood) {
-    let probes = daemon.metrics_sum("ringfence_replies_total{");
+    let replies = || daemon.metrics_sum("ringfence_replies_total{");
+    // A reply is counted when it has left, which is after its receiver may have it.
+    wait_until("the last reply is counted", || replies() >= flood.answered);
+    let probes = replies();
+    assert_eq!(probes, flood.answered, "replies to good packets alone");
     assert_eq!(daemon.metrics_sum("ringfence_requests_total{"), flood.sent, "all that was sent has come");
     for port in ["auth", "acct"] {
         let of_port = |family: &str| daemon.metrics_sum(&format!("ringfence_{family}_total{{port=\"{port}\""));
