@@ -5,7 +5,7 @@
 
 use super::authorize::{self, Callers, blank_call, e164_or_as_sent, new_call};
 use super::book::Book;
-use super::call::{Call, CallState, DisconnectReason, EndReason, Flags, Leg, LegEnd, LegKey, LegOrigin, Payer};
+use super::call::{Call, CallState, DisconnectReason, EndReason, Ending, Flags, Leg, LegEnd, LegKey, LegOrigin, Payer};
 use super::command::{Accounting, AccountingKind};
 use super::decision::{Alarm, Decision, Effect, Event, Identified, Reply};
 use super::draft::Draft;
@@ -32,7 +32,10 @@ pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Account
     // What the tables have of a call that is here is older than what is here.
     let recalled = || told.recalled.as_deref().map(|call| world.call(call.id).unwrap_or(call).clone());
     let known = found.cloned().or_else(recalled);
-    let another = || nameless(world, book, told).filter(|call| call.is_alive()).cloned();
+    let another = || {
+        let of_its_name = world.find_alive(told.nas, &told.identity);
+        of_its_name.or_else(|| nameless(world, book, told).filter(|call| call.is_alive())).cloned()
+    };
     let known = known.filter(|call| !packet.begins_another_call_than(world, call)).or_else(another);
     let mut draft = match known {
         Some(call) => {
@@ -88,6 +91,16 @@ impl Told<'_> {
         }
     }
 
+    /// Whether there was an answer, by what it says.
+    fn tells_of_an_answer(&self) -> bool {
+        match self.told.kind {
+            AccountingKind::Start => true,
+            AccountingKind::Interim => !self.told.rings,
+            AccountingKind::Stop => self.told.session_seconds != Some(0),
+            AccountingKind::Failed => false,
+        }
+    }
+
     fn ends_leg(&self) -> bool {
         matches!(self.told.kind, AccountingKind::Stop | AccountingKind::Failed)
     }
@@ -113,7 +126,7 @@ impl Told<'_> {
             return false;
         }
         if let Some(end) = call.leg(&self.leg_key()).and_then(|leg| leg.ended) {
-            return self.began_after(end);
+            return !self.repeats(end) && self.began_after(end);
         }
         let restarted = world.restarted_at(call.nas).filter(|_| ending.reason == EndReason::NasRestarted);
         if let (Some(restarted), None) = (restarted, self.own_start()) {
@@ -141,6 +154,28 @@ impl Told<'_> {
         }
     }
 
+    /// Whether it is the Stop once more that ended a leg: it says the same, and of no time of its own.
+    fn repeats(&self, end: LegEnd) -> bool {
+        let told = self.told;
+        let has_times =
+            [told.event_at, told.connected_at, told.disconnected_at, told.setup_at].iter().any(Option::is_some);
+        self.ends_leg() && !has_times && told.session_seconds == Some(end.seconds) && told.cause == end.cause
+    }
+
+    /// The instant at which it shows that a call was up, between the call's beginning and now. A NAS
+    /// whose clock is wrong tells how long after its own Start.
+    fn seen_at(&self, call: &Call) -> Timestamp {
+        let leg = call.leg(&self.leg_key()).filter(|_| call.flags.contains(Flags::TIME_DOUBTED));
+        if let Some((started, connected)) = leg.and_then(|leg| leg.started_at.zip(leg.connected_at))
+            && started <= self.at
+        {
+            let since = i64::try_from(self.at.millis_since(started)).unwrap_or(0);
+            return connected.plus_millis(since).min(self.now);
+        }
+        let began = call.connected_at.unwrap_or(call.opened_at).floor_second();
+        if self.at < began { self.now } else { self.at }
+    }
+
     fn leg_end(&self, seconds: u64) -> LegEnd {
         let told_at = self.told.disconnected_at.or(self.told.event_at);
         LegEnd { at: self.at, told_at, seconds, cause: self.told.cause }
@@ -158,7 +193,15 @@ impl Told<'_> {
     fn is_after_unproven_end(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
         let proven_down = ending.reason == EndReason::NasRestarted;
-        ending.is_unproven() && !ending.by_originate_leg && !proven_down && self.at > ending.at
+        ending.is_unproven() && !ending.by_originate_leg && !proven_down && self.seen_at(call) > ending.at
+    }
+
+    /// Whether it tells of the answer to a call that was given up because no answer was told of in time;
+    /// the word of it may have been on its way for long.
+    fn tells_of_the_answer(&self, call: &Call) -> bool {
+        let Some(ending) = call.ending else { return false };
+        let was_given_up = ending.reason == EndReason::SetupExpired && ending.is_unproven() && !ending.by_originate_leg;
+        was_given_up && !self.told.rings && call.leg(&self.leg_key()).is_none_or(|leg| leg.ended.is_none())
     }
 
     /// Whether a call that was closed without word from its NAS turns out to be up: not where the NAS
@@ -166,7 +209,8 @@ impl Told<'_> {
     fn may_revive(&self, world: &World, call: &Call) -> bool {
         let restarted = world.restarted_at(call.nas);
         let closed = call.ending.map(|ending| ending.at);
-        self.is_after_unproven_end(call) && !self.told.rings && restarted.is_none_or(|at| Some(at) < closed)
+        let shows_up = self.is_after_unproven_end(call) || self.tells_of_the_answer(call);
+        shows_up && !self.told.rings && restarted.is_none_or(|at| Some(at) < closed)
     }
 
     /// When the leg was answered: the NAS's own word, else the event's time; believed only between
@@ -255,6 +299,10 @@ fn open_unannounced<'a>(world: &'a World, book: &'a Book, packet: &Told<'_>) -> 
     }
     if let Some(account) = account {
         let (connected, _) = packet.connect_time(&call, world.policy().call_seconds_max);
+        // A call belongs to the day of its start, whenever it is told of.
+        if packet.tells_of_an_answer() {
+            call.opened_at = connected;
+        }
         let chain = book.payer_chain(account.customer);
         call.payers = chain.into_iter().map(|party| authorize::payer(book, party, &call.called, connected)).collect();
     }
@@ -316,16 +364,18 @@ fn interim(draft: &mut Draft<'_>, packet: &Told<'_>) {
         flag(draft, flags);
         confirm(draft, packet, connected);
     }
-    draft.record(Event::SeenUp { call, at: packet.at, interim: packet.told.may_be_periodic });
+    let at = packet.seen_at(&draft.call);
+    draft.record(Event::SeenUp { call, at, interim: packet.told.may_be_periodic });
 }
 
 /// A call is up. One that was not asked for is reserved for now, and what would have been a
 /// rejection is a disconnect at once.
 fn confirm(draft: &mut Draft<'_>, packet: &Told<'_>, connected: Timestamp) {
     let call = draft.call.id;
-    let is_first_answer_leg = packet.told.origin == LegOrigin::Answer
-        && draft.call.legs.iter().filter(|leg| leg.key.origin == LegOrigin::Answer).count() == 1;
-    if draft.call.connected_at.is_none() || is_first_answer_leg {
+    let is_paying = draft.call.is_paying(&packet.leg_key());
+    let is_first_that_pays =
+        is_paying && draft.call.legs.iter().filter(|leg| draft.call.is_paying(&leg.key)).count() == 1;
+    if draft.call.connected_at.is_none() || is_first_that_pays {
         draft.record(Event::Connected { call, at: connected });
     }
     draft.record(Event::SeenUp { call, at: connected, interim: false });
@@ -376,25 +426,26 @@ fn stop(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let was_answered = leg.as_ref().is_some_and(|leg| leg.connected_at.is_some());
     if packet.told.kind == AccountingKind::Failed && was_answered {
         // What failed is an attempt to change the call: it is up, and ends by a Stop.
-        let call = draft.call.id;
-        return draft.record(Event::SeenUp { call, at: packet.at, interim: false });
+        let (call, at) = (draft.call.id, packet.seen_at(&draft.call));
+        return draft.record(Event::SeenUp { call, at, interim: false });
     }
     let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
     flag(draft, flags);
     let end = packet.leg_end(seconds);
     see_leg(draft, packet, None, Some(end));
-    let others_up = draft.call.legs.iter().any(|leg| leg.key.origin == LegOrigin::Answer && leg.ended.is_none());
-    if packet.told.origin == LegOrigin::Originate || others_up {
+    if !draft.call.is_paying(&key) || draft.call.has_open_paying_leg() {
         return;
     }
-    let closing = closing_by(draft, packet, seconds, end);
+    let end = draft.call.charging_end().map_or(end, |(_, end)| end);
+    let closing = closing_by(draft, packet, end);
     settle::close(draft, closing);
 }
 
 /// The end that a packet tells of. Its time is believed between the call's beginning and now, like any
 /// other.
-fn closing_by(draft: &mut Draft<'_>, packet: &Told<'_>, seconds: u64, end: LegEnd) -> Closing {
-    let call = &draft.call;
+fn closing_by(draft: &mut Draft<'_>, packet: &Told<'_>, end: LegEnd) -> Closing {
+    let (call, seconds) = (&draft.call, end.seconds);
+    let by_originate_leg = !call.has_paying_leg();
     let began = call.connected_at.or(call.authorized.then(|| call.opened_at.floor_second()));
     let longest = draft.world.policy().call_seconds_max.saturating_add(SESSION_SLACK_SECONDS);
     let earliest = began.unwrap_or(packet.now.minus_seconds(longest.saturating_add(seconds)));
@@ -403,14 +454,7 @@ fn closing_by(draft: &mut Draft<'_>, packet: &Told<'_>, seconds: u64, end: LegEn
         flag(draft, Flags::TIME_DOUBTED);
     }
     let reason = if seconds == 0 { EndReason::NotAnswered } else { EndReason::Stopped };
-    Closing {
-        reason,
-        seconds,
-        estimated: false,
-        by_originate_leg: packet.told.origin == LegOrigin::Originate,
-        ended_at,
-        cause: end.cause,
-    }
+    Closing { reason, seconds, estimated: false, by_originate_leg, ended_at, cause: end.cause }
 }
 
 /// A packet for a call that is over: a late Stop corrects what was only estimated, once; a sign of
@@ -423,49 +467,54 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         }
         return;
     }
-    let leg = draft.call.leg(&packet.leg_key()).cloned();
-    let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
-    let better = match packet.told.origin {
-        LegOrigin::Answer => ending.is_unproven() || ending.by_originate_leg,
-        // One that was not answered says nothing of the call: the gateway hunted on.
-        LegOrigin::Originate => {
-            ending.is_unproven() && !ending.by_originate_leg && !draft.call.has_answer_leg() && seconds > 0
-        }
-    };
-    if !better {
-        see_late_originate_leg(draft, packet, leg.as_ref());
+    let key = packet.leg_key();
+    let leg = draft.call.leg(&key).cloned();
+    if leg.as_ref().is_some_and(|leg| leg.ended.is_some()) {
         return;
     }
+    let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
     if flags.contains(Flags::DURATION_DOUBTED) && seconds < ending.seconds {
         return;
     }
-    let end = packet.leg_end(seconds);
-    reprice(draft, packet);
-    see_leg(draft, packet, None, Some(end));
-    record_packet(draft, packet);
-    let closing = closing_by(draft, packet, seconds, end);
-    settle::correct(draft, closing);
-}
-
-/// The other side of a call often ends a moment after it: that is kept, and changes nothing.
-fn see_late_originate_leg(draft: &mut Draft<'_>, packet: &Told<'_>, leg: Option<&Leg>) {
-    if packet.told.origin == LegOrigin::Originate && leg.is_none_or(|leg| leg.ended.is_none()) {
-        let (seconds, _) = packet.duration(&draft.call, leg, draft.world.policy().call_seconds_max);
-        identify(draft, packet);
-        see_leg(draft, packet, None, Some(packet.leg_end(seconds)));
+    let is_paying = draft.call.is_paying(&key);
+    let had_paying_leg = draft.call.has_paying_leg();
+    if is_paying {
+        reprice(draft, packet);
     }
+    identify(draft, packet);
+    see_leg(draft, packet, None, Some(packet.leg_end(seconds)));
+    let Some(end) = draft.call.charging_end().map(|(_, end)| end) else { return };
+    let is_unproven = ending.is_unproven() && !ending.by_originate_leg;
+    let is_better = if is_paying {
+        // Of several that pay the longest counts.
+        is_unproven || ending.by_originate_leg || end.seconds > ending.seconds
+    } else {
+        // One that was not answered says nothing of the call: the gateway hunted on.
+        let tells_first = is_unproven && !had_paying_leg && end.seconds > 0;
+        tells_first || (ending.by_originate_leg && end.seconds != ending.seconds)
+    };
+    if is_better {
+        record_packet(draft, packet);
+        let closing = closing_by(draft, packet, end);
+        return settle::correct(draft, closing);
+    }
+    // The other side of a call often ends a moment after it.
+    let Ending { reason, seconds, estimated, by_originate_leg, .. } = ending;
+    let ended_at = draft.call.connected_at.map_or(ending.at, |connected| connected.plus_seconds(seconds));
+    let cause = end.cause;
+    settle::correct_cost(draft, Closing { reason, seconds, estimated, by_originate_leg, ended_at, cause });
 }
 
 fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let call = draft.call.id;
     let above = authorize::check_calls_limit(draft.world, draft.book, &draft.call).is_err();
+    let seen_at = packet.seen_at(&draft.call);
     draft.record(Event::Revived { call });
     if above {
         flag(draft, Flags::ABOVE_LIMIT);
     }
     reprice(draft, packet);
     record_packet(draft, packet);
-    reprice(draft, packet);
     if draft.call.connected_at.is_none() || draft.call.leg(&packet.leg_key()).is_none() {
         let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
         see_leg(draft, packet, Some(connected), None);
@@ -474,7 +523,7 @@ fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
             draft.record(Event::Connected { call, at: connected });
         }
     }
-    draft.record(Event::SeenUp { call, at: packet.at, interim: false });
+    draft.record(Event::SeenUp { call, at: seen_at, interim: false });
     if draft.call.state.may_become(CallState::Confirmed) {
         draft.record(Event::StateChanged { call, state: CallState::Confirmed });
     }
@@ -521,7 +570,7 @@ fn identify(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let is_answer = packet.told.origin == LegOrigin::Answer;
     let session_id = identity.session_id.clone();
     let is_new_session = own && call.session_id.is_empty() && !session_id.is_empty();
-    let better_handle = own && is_answer && call.legs.is_empty() && !identity.identification.is_empty();
+    let better_handle = own && is_answer && !call.has_paying_leg() && !identity.identification.is_empty();
     let connection = packet.told.connection.filter(|connection| call.connection != Some(*connection) && !is_answer);
     if key.is_none() && conf_id.is_none() && !is_new_session && !better_handle && connection.is_none() {
         return;

@@ -126,7 +126,16 @@ fn authorize_again(mut draft: Draft<'_>) -> Result<(Reply, Vec<Event>), Refused>
     let so_far = draft.call.seconds_so_far(draft.now);
     let plan =
         reserve::plan(draft.world, draft.book, &draft.call, so_far, reserve::ask(draft.world, &draft.call, so_far));
-    let mut plan = plan.map_err(|shortage| (shortage.reason, shortage.because))?;
+    let mut plan = plan.or_else(|shortage| match draft.call.reservation {
+        // What is paid for is used, though the next chunk cannot be had whole.
+        Some(held) if held.seconds > so_far => Ok(Plan {
+            amounts: vec![Money::ZERO; draft.call.payers.len()],
+            seconds: held.seconds,
+            affordable: held.seconds,
+            means: shortage.means,
+        }),
+        _ => Err((shortage.reason, shortage.because)),
+    })?;
     if let (None, Some(held)) = (draft.call.connected_at, draft.call.reservation) {
         plan.amounts.fill(Money::ZERO);
         plan.seconds = held.seconds;
@@ -360,6 +369,7 @@ pub(super) fn blank_call(
         interims_seen: false,
         interim_at: None,
         disconnect: None,
+        cost: Money::ZERO,
         flags: Flags::none(),
         ending: None,
     }

@@ -139,6 +139,8 @@ pub struct Call {
     pub interim_at: Option<Timestamp>,
     /// What we asked the NAS to end it for.
     pub disconnect: Option<DisconnectAsked>,
+    /// What its carrier takes, as far as records tell of it.
+    pub cost: Money,
     /// What is odd about it.
     pub flags: Flags,
     /// How it ended.
@@ -279,6 +281,8 @@ pub struct DisconnectAsked {
     pub answer: Option<DisconnectAnswer>,
     /// When it is asked again, unless the call is over by then.
     pub again_at: Timestamp,
+    /// It was acknowledged once: what comes after is no new proof that the call is up.
+    pub was_acknowledged: bool,
 }
 
 /// What became of a request to a NAS (RFC 5176).
@@ -363,8 +367,8 @@ pub struct Ending {
     pub seconds: u64,
     /// They are known from evidence only: a Stop that still comes corrects them, once.
     pub estimated: bool,
-    /// It was charged, or corrected, by an originate leg: an answer Stop that still comes corrects it,
-    /// once.
+    /// It was charged, or corrected, by a leg that does not pay, such as an originate leg: a Stop of
+    /// one that does corrects it.
     pub by_originate_leg: bool,
     /// A late Stop of the leg that pays has corrected it.
     pub corrected: bool,
@@ -549,9 +553,33 @@ impl Call {
         self.legs.iter().find(|leg| leg.key.is_same_leg(key))
     }
 
-    /// Whether a leg of the caller's side was seen.
-    pub fn has_answer_leg(&self) -> bool {
-        self.legs.iter().any(|leg| leg.key.origin == LegOrigin::Answer)
+    /// Whether the customer pays by this leg: the caller's side, at the NAS that asked for the call.
+    /// Another gateway may tell of a caller's side too, which is its side of the same conference.
+    pub fn is_paying(&self, key: &LegKey) -> bool {
+        key.origin == LegOrigin::Answer && key.nas == self.nas
+    }
+
+    /// Whether a leg that pays was seen.
+    pub fn has_paying_leg(&self) -> bool {
+        self.legs.iter().any(|leg| self.is_paying(&leg.key))
+    }
+
+    /// Whether a leg that pays has begun and not ended.
+    pub fn has_open_paying_leg(&self) -> bool {
+        self.legs.iter().any(|leg| self.is_paying(&leg.key) && leg.ended.is_none())
+    }
+
+    /// The end that the call is charged by, of those that are known: of a leg that pays, else of the
+    /// caller's side elsewhere, else of the carrier's side; the longest of several, so that it is the
+    /// same in whatever order they came.
+    pub fn charging_end(&self) -> Option<(&Leg, LegEnd)> {
+        let rank = |leg: &Leg| match leg.key.origin {
+            LegOrigin::Answer if leg.key.nas == self.nas => 2,
+            LegOrigin::Answer => 1,
+            LegOrigin::Originate => 0,
+        };
+        let ended = self.legs.iter().filter_map(|leg| leg.ended.map(|end| (leg, end)));
+        ended.max_by_key(|(leg, end)| (rank(leg), end.seconds))
     }
 
     /// Whether some leg has begun and not ended.

@@ -44,9 +44,13 @@ pub(super) fn nas_answered(world: &World, book: &Book, now: Timestamp, answered:
         NasAsked::Disconnect => draft.record(Event::DisconnectAnswered { call: id, answer }),
         NasAsked::Prolong { seconds } => draft.record(Event::ProlongAnswered { call: id, seconds, answer }),
     }
+    // That it will end a call tells once that the call is up; a NAS may say so of a call that is long over.
+    let said_so_before = answered.asked == NasAsked::Disconnect
+        && answer == DisconnectAnswer::Acknowledged
+        && call.disconnect.is_some_and(|asked| asked.was_acknowledged);
     if answer.is_gone() {
         due::close_by_evidence(&mut draft, EndReason::UnknownToNas);
-    } else if answer.shows_call_up() {
+    } else if answer.shows_call_up() && !said_so_before {
         draft.record(Event::SeenUp { call: id, at: now, interim: false });
     }
     match answer {

@@ -16,7 +16,7 @@ pub enum Due {
     MoneyMoved,
     /// Its NAS has not ended it yet: ask again.
     DisconnectAgain,
-    /// No leg of the caller's side came: charge by the longest of the other side.
+    /// No leg came that pays: charge by the longest of the others.
     LegWaitOver,
     /// Nobody told of an answer in time.
     SetupOver,
@@ -28,8 +28,9 @@ pub enum Due {
     Forget,
 }
 
-/// The earliest thing that is due for a call, and when.
-pub fn next_due(call: &Call, policy: &Policy) -> Option<(Timestamp, Due)> {
+/// The earliest thing that is due for a call, and when. Nobody listened before `resumed_at`, so no
+/// silence counts from before it.
+pub fn next_due(call: &Call, policy: &Policy, resumed_at: Timestamp) -> Option<(Timestamp, Due)> {
     match call.state {
         CallState::Terminated => {
             call.remembered_since().map(|since| (since.plus_seconds(policy.ended_kept_seconds), Due::Forget))
@@ -45,8 +46,8 @@ pub fn next_due(call: &Call, policy: &Policy) -> Option<(Timestamp, Due)> {
                 chunk(call, connected, policy),
                 disconnect_again(call),
                 leg_wait(call, policy),
-                interims_missed(call, policy),
-                Some(grant_overdue(call, connected, policy)),
+                interims_missed(call, policy, resumed_at),
+                Some(grant_overdue(call, connected, policy, resumed_at)),
             ];
             waits.into_iter().fold(None, earlier_of)
         }
@@ -100,17 +101,18 @@ fn disconnect_again(call: &Call) -> At {
     (call.state == CallState::Disconnecting).then_some((asked.again_at, Due::DisconnectAgain))
 }
 
-/// Only after all known legs of the carrier's side ended, where one of them was answered: as long as
-/// none was, the gateway may be hunting on.
+/// Where no leg was seen that pays: only after all known legs ended, and where one of them was answered:
+/// as long as none was, the gateway may be hunting on.
 fn leg_wait(call: &Call, policy: &Policy) -> At {
-    let (_, longest) = call.longest_originate_leg()?;
-    let answered = longest.seconds > 0 || call.connected_at.is_some();
-    let waits = answered && !call.has_answer_leg() && !call.has_open_leg();
+    let (_, end) = call.charging_end()?;
+    let answered = end.seconds > 0 || call.connected_at.is_some();
+    let waits = answered && !call.has_paying_leg() && !call.has_open_leg();
     waits.then(|| (call.heard_at.plus_seconds(policy.leg_wait_seconds), Due::LegWaitOver))
 }
 
-fn interims_missed(call: &Call, policy: &Policy) -> At {
-    silence_seconds(call, policy).map(|silence| (call.heard_at.plus_seconds(silence), Due::InterimsMissed))
+fn interims_missed(call: &Call, policy: &Policy, resumed_at: Timestamp) -> At {
+    let silent_from = call.heard_at.max(resumed_at);
+    silence_seconds(call, policy).map(|silence| (silent_from.plus_seconds(silence), Due::InterimsMissed))
 }
 
 /// How long a call may be silent that periodic interims are known of.
@@ -126,12 +128,13 @@ fn silence_seconds(call: &Call, policy: &Policy) -> Option<u64> {
 /// Past the larger of what the NAS was told and what is reserved, and past the last sign of life. A
 /// NAS that hears nothing of us but sends its interims is not silent between two of them: its call
 /// would be closed and revived with each.
-fn grant_overdue(call: &Call, connected: Timestamp, policy: &Policy) -> (Timestamp, Due) {
+fn grant_overdue(call: &Call, connected: Timestamp, policy: &Policy, resumed_at: Timestamp) -> (Timestamp, Due) {
     let reserved = call.reservation.map(|reservation| reservation.seconds);
     // Of a call that nobody pays nothing is at stake: it is not waited for.
     let longest = if call.payers.is_empty() { 0 } else { policy.call_seconds_max };
     let granted = call.told_seconds.max(reserved).unwrap_or(longest);
     let silent_from = call.heard_at.plus_seconds(silence_seconds(call, policy).unwrap_or(0));
-    let end = connected.plus_seconds(granted).max(silent_from);
+    // Whose time was over while nobody listened may be sending his Stop again.
+    let end = connected.plus_seconds(granted).max(silent_from).max(resumed_at);
     (end.plus_seconds(policy.grant_overdue_seconds), Due::GrantOverdue)
 }

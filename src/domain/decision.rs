@@ -549,8 +549,10 @@ pub struct Corrected {
     pub call: CallId,
     /// Seconds that are now charged in all.
     pub seconds: u64,
-    /// It was an originate leg that told of them: the answer leg may still know better.
+    /// It was a leg that does not pay that told of them: the one that does may still know better.
     pub by_originate_leg: bool,
+    /// Only what the carrier takes has changed.
+    pub of_cost: bool,
     /// The entries that it made.
     pub entries: Vec<Entry>,
     /// Its record.

@@ -31,7 +31,7 @@ pub(super) fn tick(world: &World, book: &Book, now: Timestamp) -> Decision {
         Due::CreditEnds => credit_ends(&mut draft),
         Due::MoneyMoved => money_moved(&mut draft),
         Due::DisconnectAgain => disconnect_again(&mut draft),
-        Due::LegWaitOver => settle_by_originate_leg(&mut draft),
+        Due::LegWaitOver => settle_by_other_leg(&mut draft),
         Due::SetupOver => close(&mut draft, EndReason::SetupExpired, 0),
         Due::InterimsMissed => close_by_evidence(&mut draft, EndReason::InterimsMissed),
         Due::GrantOverdue => close_by_evidence(&mut draft, EndReason::GrantOverdue),
@@ -53,18 +53,20 @@ enum Next {
     More(Plan),
     /// Nothing more now; the plan tells what there is.
     Nothing(Plan),
+    /// Less than may be reserved.
+    Short(Plan),
 }
 
 fn next_of(draft: &Draft<'_>, held: Reservation) -> Next {
     let (world, book, call) = (draft.world, draft.book, &draft.call);
     let so_far = call.seconds_so_far(draft.now);
-    let nothing =
-        |affordable, means| Next::Nothing(Plan { amounts: Vec::new(), seconds: held.seconds, affordable, means });
+    let as_it_is = |affordable, means| Plan { amounts: Vec::new(), seconds: held.seconds, affordable, means };
+    let nothing = |affordable, means| Next::Nothing(as_it_is(affordable, means));
     match reserve::plan(world, book, call, so_far, reserve::ask(world, call, so_far)) {
         Ok(plan) if authorize::is_blocked(book, call) => nothing(held.seconds, plan.means),
         Ok(plan) if plan.seconds > held.seconds => Next::More(plan),
         Ok(plan) => nothing(plan.affordable, plan.means),
-        Err(shortage) => nothing(shortage.affordable, shortage.means),
+        Err(shortage) => Next::Short(as_it_is(shortage.affordable, shortage.means)),
     }
 }
 
@@ -72,7 +74,7 @@ fn next_chunk(draft: &mut Draft<'_>) {
     let Some(held) = draft.call.reservation else { return };
     match next_of(draft, held) {
         Next::More(plan) => extend(draft, plan),
-        Next::Nothing(plan) => refuse_extension(draft, plan),
+        Next::Nothing(plan) | Next::Short(plan) => refuse_extension(draft, plan),
     }
 }
 
@@ -81,7 +83,7 @@ fn credit_ends(draft: &mut Draft<'_>) {
     let Some(held) = draft.call.reservation else { return };
     match next_of(draft, held) {
         Next::More(plan) => extend(draft, plan),
-        Next::Nothing(plan) => {
+        Next::Nothing(plan) | Next::Short(plan) => {
             let longest = plan.affordable >= draft.world.policy().call_seconds_max;
             let why = match longest {
                 _ if authorize::is_blocked(draft.book, &draft.call) => DisconnectReason::Blocked,
@@ -101,7 +103,7 @@ fn money_moved(draft: &mut Draft<'_>) {
         Next::More(plan) => extend(draft, plan),
         // It has more than the next chunk ahead of it already.
         Next::Nothing(plan) if plan.affordable > held.seconds => draft.record(Event::ExtensionAwaited { call }),
-        Next::Nothing(_) => draft.record(Event::Reconsidered { call }),
+        Next::Nothing(_) | Next::Short(_) => draft.record(Event::Reconsidered { call }),
     }
 }
 
@@ -123,7 +125,7 @@ fn refuse_extension(draft: &mut Draft<'_>, plan: Plan) {
 pub(super) fn end_with_what_is_reserved(draft: &mut Draft<'_>) {
     let Some(held) = draft.call.reservation.filter(|held| !held.is_last) else { return };
     if draft.call.state == CallState::Confirmed
-        && let Next::Nothing(plan) = next_of(draft, held)
+        && let Next::Nothing(plan) | Next::Short(plan) = next_of(draft, held)
     {
         refuse_extension(draft, plan);
     }
@@ -136,8 +138,8 @@ fn disconnect_again(draft: &mut Draft<'_>) {
     draft.effects.push(Effect::Disconnect { call, why: asked.why });
 }
 
-fn settle_by_originate_leg(draft: &mut Draft<'_>) {
-    let Some((leg, end)) = draft.call.longest_originate_leg() else { return };
+fn settle_by_other_leg(draft: &mut Draft<'_>) {
+    let Some((leg, end)) = draft.call.charging_end() else { return };
     let (connected, call) = (leg.connected_at, draft.call.id);
     if let (Some(at), None) = (connected, draft.call.connected_at) {
         draft.record(Event::Connected { call, at });
@@ -163,8 +165,10 @@ fn seconds_in_evidence(call: &Call, reason: EndReason) -> u64 {
     if call.connected_at.is_none() {
         return 0;
     }
-    let seen = call.seconds_seen_up();
-    let by_grant = reason == EndReason::GrantOverdue && call.abilities.missing_stop == MissingStop::Grant;
+    // One side's Stop has told how long it was, though another side's has not come.
+    let ended = call.charging_end().map_or(0, |(_, end)| end.seconds);
+    let seen = call.seconds_seen_up().max(ended);
+    let by_grant = reason == EndReason::GrantOverdue && call.abilities.missing_stop == MissingStop::Grant && ended == 0;
     let granted = call.told_seconds.filter(|_| by_grant).map_or(0, |told| {
         let reserved = call.reservation.map_or(0, |reservation| reservation.seconds);
         told.min(reserved)

@@ -145,7 +145,7 @@ fn check_call(world: &World, call: &Call, violations: &mut Vec<Violation>) {
     {
         violations.push(Violation::Unpaid { call: call.id, seconds: reservation.seconds });
     }
-    if super::deadline::next_due(call, world.policy()).is_none() {
+    if super::deadline::next_due(call, world.policy(), world.last_instant()).is_none() {
         violations.push(Violation::Endless { call: call.id });
     }
 }

@@ -94,7 +94,30 @@ pub(super) fn correct(draft: &mut Draft<'_>, closing: Closing) {
         call: draft.call.id,
         seconds: closing.seconds,
         by_originate_leg: closing.by_originate_leg,
+        of_cost: false,
         entries,
+        cdr,
+    };
+    draft.record(Event::Corrected(Box::new(corrected)));
+}
+
+/// Records what a leg of the carrier's side that ended later than its call has changed of the cost;
+/// nobody's charge changes.
+pub(super) fn correct_cost(draft: &mut Draft<'_>, closing: Closing) {
+    let missing = cost(draft.book, &draft.call, closing.seconds).filter(|(amount, _)| *amount != Money::ZERO);
+    if missing.is_none() {
+        return;
+    }
+    let cdr_id = draft.take_cdr_id();
+    let payers = draft.call.payers.clone();
+    let charges = payers.iter().map(|payer| charge(payer, Money::ZERO, closing.seconds)).collect();
+    let cdr = record_of(draft, cdr_id, RecordType::Correction, closing, charges, Flags::none());
+    let corrected = Corrected {
+        call: draft.call.id,
+        seconds: closing.seconds,
+        by_originate_leg: closing.by_originate_leg,
+        of_cost: true,
+        entries: Vec::new(),
         cdr,
     };
     draft.record(Event::Corrected(Box::new(corrected)));
@@ -152,14 +175,14 @@ fn record_of(
     }
 }
 
-/// What the carrier takes: by its tariff for the leg through its trunk, or for the whole call where
-/// the carrier was named and no such leg was seen.
+/// What the carrier takes, less what records tell already: by its tariff for the leg through its trunk,
+/// or for the whole call where the carrier was named and no such leg was seen.
 fn cost(book: &Book, call: &Call, seconds: u64) -> Option<(Money, Currency)> {
     let carrier = book.carrier(call.carrier?)?;
     let tariff = book.tariff(carrier.tariff)?;
     let rate = book.rates(carrier.tariff)?.rate_for(&call.called, call.opened_at)?;
     let leg_seconds = call.longest_originate_leg().map_or(seconds, |(_, end)| end.seconds);
-    Some((rate.price.price_rounded_up(leg_seconds), tariff.currency))
+    Some((rate.price.price_rounded_up(leg_seconds).minus(call.cost), tariff.currency))
 }
 
 impl Draft<'_> {

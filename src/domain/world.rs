@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::book::BookChange;
 use super::call::{
-    Call, CallKey, CallState, DisconnectAnswer, DisconnectAsked, EndReason, Flags, LEGS_MAX, Reservation,
+    Call, CallKey, CallState, DisconnectAnswer, DisconnectAsked, EndReason, Flags, LEGS_MAX, Leg, LegOrigin,
+    Reservation,
 };
 use super::cdr::Entry;
 use super::command::CallIdentity;
@@ -52,6 +53,7 @@ pub struct World {
     nameless: BTreeMap<(NasKey, AccountKey), BTreeSet<CallId>>,
     short: BTreeMap<PartyKey, BTreeSet<CallId>>,
     // Not kept.
+    resumed_at: Timestamp,
     attempts: Attempts,
     reconsider: Reconsider,
 }
@@ -148,6 +150,7 @@ impl World {
             by_session_id: HashMap::new(),
             nameless: BTreeMap::new(),
             short: BTreeMap::new(),
+            resumed_at: Timestamp::default(),
             attempts: Attempts::default(),
             reconsider: Reconsider::default(),
         };
@@ -179,6 +182,16 @@ impl World {
         &self.policy
     }
 
+    /// Nobody was heard until now, because nobody listened: the silence of NASes begins anew. To be said
+    /// after a start and after an outage of the journal; it is not kept.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.resumed_at = now;
+        let ids: Vec<CallId> = self.calls.values().filter(|call| call.is_alive()).map(|call| call.id).collect();
+        for id in ids {
+            self.plan_deadline(id);
+        }
+    }
+
     /// The latest instant that anything happened at; time never goes back behind it.
     pub fn last_instant(&self) -> Timestamp {
         self.last_instant
@@ -198,7 +211,7 @@ impl World {
     pub(super) fn next_due(&self) -> Option<(&Call, Timestamp, Due)> {
         let by_itself = || {
             let call = self.calls.get(&self.deadlines.first()?.1)?;
-            next_due(call, &self.policy).map(|(at, due)| (call, at, due))
+            next_due(call, &self.policy, self.resumed_at).map(|(at, due)| (call, at, due))
         };
         match (self.deadlines.first(), self.reconsider.first()) {
             (by_time, Some((at, call))) if by_time.is_none_or(|(by_time, _)| by_time > at) => {
@@ -302,6 +315,14 @@ impl World {
         by_key()
             .or_else(|| self.newest_begun(self.by_conf_id.get(&identity.conf_id?)?, event_at))
             .or_else(by_session_id)
+    }
+
+    /// The newest call that is up of those that a NAS names so.
+    pub(super) fn find_alive(&self, nas: NasKey, identity: &CallIdentity) -> Option<&Call> {
+        let of_key = identity.key.clone().and_then(|key| self.by_key.get(&(nas, key)));
+        let of_session = self.by_session_id.get(&(nas, identity.session_id.clone()));
+        let calls = of_key.into_iter().chain(of_session).flatten().filter_map(|id| self.calls.get(id));
+        calls.filter(|call| call.is_alive() && call.agrees_with(identity)).max_by_key(|call| call.id)
     }
 
     /// The oldest call of an account that a NAS was granted without naming it, to this number.
@@ -451,7 +472,7 @@ impl World {
 
     fn insert(&mut self, call: Call) {
         let id = call.id;
-        if let Some((at, _)) = next_due(&call, &self.policy) {
+        if let Some((at, _)) = next_due(&call, &self.policy, self.resumed_at) {
             self.deadlines.insert((at, id));
             self.deadline_of.insert(id, at);
         }
@@ -486,6 +507,17 @@ impl World {
             insert_sorted(self.by_session_id.entry(session).or_default(), id);
         }
         self.calls.insert(id, call);
+    }
+
+    fn plan_deadline(&mut self, id: CallId) {
+        if let Some(at) = self.deadline_of.remove(&id) {
+            self.deadlines.remove(&(at, id));
+        }
+        let due = self.calls.get(&id).and_then(|call| next_due(call, &self.policy, self.resumed_at));
+        if let Some((at, _)) = due {
+            self.deadlines.insert((at, id));
+            self.deadline_of.insert(id, at);
+        }
     }
 
     fn remove(&mut self, id: CallId) -> Option<Call> {
@@ -561,6 +593,7 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
                 call.legs.push(leg.clone());
             } else {
                 call.flags = call.flags.with(Flags::LEGS_DROPPED);
+                make_room_for(&mut call.legs, leg);
             }
         }
         Event::SeenUp { at: seen, interim, .. } => {
@@ -589,7 +622,8 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
         Event::Flagged { flags, .. } => call.flags = call.flags.with(*flags),
         Event::DisconnectAsked { why, .. } => {
             let again_at = at.plus_seconds(policy.disconnect_wait_seconds);
-            call.disconnect = Some(DisconnectAsked { why: *why, at, attempts: 1, answer: None, again_at });
+            let (attempts, answer, was_acknowledged) = (1, None, false);
+            call.disconnect = Some(DisconnectAsked { why: *why, at, attempts, answer, again_at, was_acknowledged });
             call.state = CallState::Disconnecting;
         }
         Event::DisconnectRepeated { .. } => {
@@ -602,6 +636,7 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
         Event::DisconnectAnswered { answer, .. } => {
             if let Some(asked) = &mut call.disconnect {
                 asked.answer = Some(*answer);
+                asked.was_acknowledged |= *answer == DisconnectAnswer::Acknowledged;
                 asked.again_at = at.plus_seconds(disconnect_pause(policy, asked.attempts, *answer));
             }
         }
@@ -619,11 +654,14 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
                 payer.charged = payer.charged.plus(charge.amount);
             }
             call.flags = call.flags.with(corrected.cdr.flags);
+            call.cost = call.cost.plus(corrected.cdr.cost.map_or(Money::ZERO, |(cost, _)| cost));
             if let Some(ending) = &mut call.ending {
-                ending.corrected = !corrected.by_originate_leg;
-                ending.by_originate_leg = corrected.by_originate_leg;
-                ending.seconds = corrected.seconds;
                 ending.cdr = corrected.cdr.id;
+                if !corrected.of_cost {
+                    ending.corrected = !corrected.by_originate_leg;
+                    ending.by_originate_leg = corrected.by_originate_leg;
+                    ending.seconds = corrected.seconds;
+                }
             }
         }
         Event::Revived { .. } => {
@@ -655,13 +693,28 @@ fn hold(call: &mut Call, money: &ReservedMoney) {
     call.reservation = Some(Reservation { number: call.reservations_made, seconds: money.seconds, is_last: false });
 }
 
-/// Two interims make a series where they come about an interval apart: one that a doubled packet
-/// made does not count.
+/// Where no more legs are kept: the shortest of those gives way that neither pay nor go on, or the new
+/// one is not kept.
+fn make_room_for(legs: &mut [Leg], leg: &Leg) {
+    let length = |leg: &Leg| match (leg.key.origin, leg.ended) {
+        (LegOrigin::Originate, Some(end)) => Some(end.seconds),
+        _ => None,
+    };
+    let shortest = legs.iter_mut().filter_map(|leg| Some((length(leg)?, leg))).min_by_key(|(seconds, _)| *seconds);
+    if let Some((seconds, shortest)) = shortest
+        && length(leg).is_none_or(|new| new > seconds)
+    {
+        *shortest = leg.clone();
+    }
+}
+
+/// Two interims make a series where they come no further apart than one and a half times the interval:
+/// one that a doubled packet made does not count.
 fn note_interim(call: &mut Call, policy: &Policy, seen: Timestamp) {
     if let Some(before) = call.interim_at {
         let apart = seen.millis_since(before);
         let interval = policy.interim_seconds.saturating_mul(1_000);
-        let series = apart >= interval / 2 && apart <= interval.saturating_add(interval / 2);
+        let series = apart >= interval / 4 && apart <= interval.saturating_add(interval / 2);
         call.interims_seen = call.interims_seen || series;
     }
     call.interim_at = call.interim_at.max(Some(seen));
@@ -687,6 +740,7 @@ fn settle(call: &mut Call, settled: &Settled) {
         payer.reserved = Money::ZERO;
         payer.charged = payer.charged.plus(charge.amount);
     }
+    call.cost = call.cost.plus(settled.cdr.cost.map_or(Money::ZERO, |(cost, _)| cost));
     call.reservation = None;
     call.holds_slots = false;
     call.state = CallState::Terminated;

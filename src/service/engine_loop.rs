@@ -260,7 +260,8 @@ struct Outcome {
 }
 
 impl EngineLoop {
-    fn new(parts: EngineParts) -> EngineLoop {
+    fn new(mut parts: EngineParts) -> EngineLoop {
+        parts.world.resume(parts.clock.now());
         EngineLoop {
             book: parts.book.clone(),
             ticks_rest_until: parts.world.last_instant(),
@@ -459,6 +460,7 @@ impl EngineLoop {
             match appended {
                 Ok(sequence) => {
                     if self.parts.status.recovered() {
+                        self.parts.world.resume(self.parts.clock.now());
                         tracing::info!("the journal is written again; requests are answered");
                     }
                     return Ok(Some(sequence));
@@ -493,6 +495,7 @@ impl EngineLoop {
     fn load_again(&mut self) -> Result<(), EngineError> {
         let Loaded { world, book, sequence, .. } = self.parts.journal.reload().map_err(EngineError::Reload)?;
         self.parts.world = world;
+        self.parts.world.resume(self.parts.clock.now());
         self.book = Arc::new(book);
         self.parts.status.sequence.store(sequence, Ordering::Release);
         self.parts.status.recovered();

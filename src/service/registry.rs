@@ -280,6 +280,7 @@ mod tests {
     use super::*;
     use crate::domain::call::Flags;
     use crate::domain::id::AccountKey;
+    use crate::domain::money::Money;
     use crate::domain::nas::{Guard, Interims, MissingStop, NasAbilities, SessionTimeoutFrom};
     use crate::domain::time::Timestamp;
 
@@ -321,6 +322,7 @@ mod tests {
             interims_seen: false,
             interim_at: None,
             disconnect: None,
+            cost: Money::ZERO,
             flags: Flags::none(),
             ending: None,
         }

@@ -125,6 +125,7 @@ mod tests {
     use super::*;
     use crate::domain::call::{CallState, DisconnectAsked, EndReason, Ending, Flags, Reservation};
     use crate::domain::id::{CallId, CdrId, NasKey};
+    use crate::domain::money::Money;
     use crate::domain::nas::{Guard, MissingStop, NasAbilities, SessionTimeoutFrom};
 
     const OPENED: i64 = 1_000;
@@ -168,6 +169,7 @@ mod tests {
             interims_seen: false,
             interim_at: None,
             disconnect: None,
+            cost: Money::ZERO,
             flags: Flags::none(),
             ending: None,
         }
@@ -239,6 +241,7 @@ mod tests {
             attempts: 1,
             answer: None,
             again_at: at(160),
+            was_acknowledged: false,
         };
         let call = Call { state: CallState::Disconnecting, disconnect: Some(asked), ..call() };
         assert_eq!(signs(&call, 130), []);
@@ -283,6 +286,7 @@ mod tests {
             attempts: 1,
             answer: None,
             again_at: at(660),
+            was_acknowledged: false,
         };
         let all = Call { disconnect: Some(asked), interims_seen: true, ..call() };
         let told: Vec<String> = signs(&all, 700).iter().map(ToString::to_string).collect();

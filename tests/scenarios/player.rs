@@ -96,6 +96,10 @@ impl Player {
                 let jumped = instant(words.next("a time")?)?;
                 self.stage()?.now = jumped;
             }
+            "outage" => {
+                let over = instant(words.next("a time")?)?;
+                self.stage()?.outage(over)?;
+            }
             "again" => {
                 let (name, command) = self.last.clone().ok_or("nothing was asked yet")?;
                 self.submit(name, command)?;

@@ -123,6 +123,14 @@ impl Stage {
         self.check_laws()
     }
 
+    /// Our process is not there until then; nothing is decided meanwhile, and nobody heard.
+    pub fn outage(&mut self, over: Timestamp) -> Result<(), String> {
+        self.now = over;
+        self.restart()?;
+        self.world.resume(over);
+        self.check_laws()
+    }
+
     /// What must hold when the story is told: a replay comes to the same world, and when time goes
     /// on without traffic everything drains.
     pub fn finish(mut self) -> Result<(), String> {

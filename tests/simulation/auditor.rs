@@ -10,7 +10,7 @@ use ringfence::domain::call::{Call, DisconnectAnswer, EndReason, LegOrigin};
 use ringfence::domain::cdr::{Entry, EntryKind};
 use ringfence::domain::command::{Accounting, AccountingKind, Command};
 use ringfence::domain::decision::{Event, Reply, ReservedMoney};
-use ringfence::domain::id::{CallId, PartyKey};
+use ringfence::domain::id::{CallId, NasKey, PartyKey};
 use ringfence::domain::limit::Entity;
 use ringfence::domain::nas::MissingStop;
 use ringfence::domain::number::normalise;
@@ -127,6 +127,9 @@ struct AuditedCall {
     charged_seconds: u64,
     entries: BTreeMap<PartyKey, i64>,
     real_calls: BTreeSet<usize>,
+    nas: NasKey,
+    /// The best word of a side that has ended: how much it counts, and the seconds that it told.
+    ended_side: Option<(u8, u64)>,
 }
 
 /// What a Stop told: side, and the seconds that are to be charged for it where that is known.
@@ -244,6 +247,15 @@ impl Auditor {
                 call.seen_at = call.seen_at.max(Some(*at));
             }),
             Event::SeenUp { call, at, .. } => self.see_up(record, *call, *at),
+            Event::LegSeen { call, leg } => {
+                if let Some(end) = leg.ended {
+                    self.with(*call, |call| {
+                        let is_callers = leg.key.origin == LegOrigin::Answer;
+                        let rank = u8::from(is_callers) + u8::from(is_callers && leg.key.nas == call.nas);
+                        call.ended_side = call.ended_side.max(Some((rank, end.seconds)));
+                    });
+                }
+            }
             Event::Repriced { call, told } => self.reprice(record, *call, told),
             Event::Settled(settled) => {
                 self.settled += 1;
@@ -371,6 +383,8 @@ impl Auditor {
             charged_seconds: 0,
             entries: BTreeMap::new(),
             real_calls: record.real_call.into_iter().collect(),
+            nas: call.nas,
+            ended_side: None,
         };
         if call.holds_slots {
             for entity in &audited.entities {
@@ -381,7 +395,8 @@ impl Auditor {
                 || told.kind == AccountingKind::Failed);
             self.check("law 8", is_stop, || format!("{} began without a slot", call.id));
         }
-        self.check("law 8", record.at == call.opened_at, || format!("{} did not begin when it did", call.id));
+        let began = opening_instants(record, call).contains(&call.opened_at);
+        self.check("law 8", began, || format!("{} did not begin when it did", call.id));
         self.calls.insert(call.id, audited);
     }
 
@@ -545,7 +560,10 @@ impl Auditor {
             (MissingStop::Grant, EndReason::GrantOverdue) => call.told_seconds.unwrap_or(0).min(call.reserved_seconds),
             _ => 0,
         };
-        let at_most = seen.max(granted);
+        let at_most = match call.ended_side {
+            Some((_, ended)) if ended > 0 && call.connected_at.is_some() => seen.max(ended),
+            _ => seen.max(granted),
+        };
         self.check("evidence", ending.seconds == at_most, || {
             format!("{id}: charged {} s without a Stop, evidence of {at_most} s", ending.seconds)
         });

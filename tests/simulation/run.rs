@@ -770,7 +770,9 @@ impl Simulation {
         let ends = matches!(kind, AccountingKind::Stop | AccountingKind::Failed);
         let hunting_failed = attempt > 0;
         let answered = played.answered_at.filter(|_| !hunting_failed);
-        let up = answered.map(|from| at.seconds_since(from));
+        // The carrier's side counts longer.
+        let longer = u64::from(origin == LegOrigin::Originate);
+        let up = answered.map(|from| at.seconds_since(from)).map(|up| if up > 0 { up + longer } else { up });
         let session_seconds = match habits.session_times {
             SessionTimes::Absent => None,
             SessionTimes::Nonsense => Some(u64::from(u32::MAX)),
