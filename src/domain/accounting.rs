@@ -176,6 +176,12 @@ impl Told<'_> {
         if self.at < began { self.now } else { self.at }
     }
 
+    /// Whether what failed is an attempt to change a call that was answered: it is up, and ends by a Stop.
+    fn is_failed_change(&self, leg: Option<&Leg>) -> bool {
+        self.told.kind == AccountingKind::Failed
+            && leg.is_some_and(|leg| leg.connected_at.is_some() && leg.ended.is_none())
+    }
+
     fn leg_end(&self, seconds: u64) -> LegEnd {
         let told_at = self.told.disconnected_at.or(self.told.event_at);
         LegEnd { at: self.at, told_at, seconds, cause: self.told.cause }
@@ -423,9 +429,7 @@ fn stop(draft: &mut Draft<'_>, packet: &Told<'_>) {
     if leg.as_ref().is_some_and(|leg| leg.ended.is_some()) {
         return;
     }
-    let was_answered = leg.as_ref().is_some_and(|leg| leg.connected_at.is_some());
-    if packet.told.kind == AccountingKind::Failed && was_answered {
-        // What failed is an attempt to change the call: it is up, and ends by a Stop.
+    if packet.is_failed_change(leg.as_ref()) {
         let (call, at) = (draft.call.id, packet.seen_at(&draft.call));
         return draft.record(Event::SeenUp { call, at, interim: false });
     }
@@ -461,14 +465,14 @@ fn closing_by(draft: &mut Draft<'_>, packet: &Told<'_>, end: LegEnd) -> Closing 
 /// life after it revives the call; anything else changes nothing.
 fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let Some(ending) = draft.call.ending else { return };
-    if !packet.ends_leg() {
+    let key = packet.leg_key();
+    let leg = draft.call.leg(&key).cloned();
+    if !packet.ends_leg() || packet.is_failed_change(leg.as_ref()) {
         if packet.may_revive(draft.world, &draft.call) {
             revive(draft, packet);
         }
         return;
     }
-    let key = packet.leg_key();
-    let leg = draft.call.leg(&key).cloned();
     if leg.as_ref().is_some_and(|leg| leg.ended.is_some()) {
         return;
     }

@@ -503,6 +503,13 @@ impl Call {
         self.connected_at.zip(self.seen_up_at).map_or(0, |(connected, seen)| seen.seconds_since(connected))
     }
 
+    /// When it began: one that only accounting tells of may have been up, and over, before it was heard
+    /// of.
+    pub fn began_at(&self) -> Timestamp {
+        let by_ends = self.legs.iter().filter_map(|leg| leg.ended).map(|end| end.at.minus_seconds(end.seconds));
+        self.connected_at.into_iter().chain(by_ends).fold(self.opened_at, Timestamp::min)
+    }
+
     /// Since when a call that is over is only remembered: since its end, or since a later packet
     /// told of it.
     pub fn remembered_since(&self) -> Option<Timestamp> {

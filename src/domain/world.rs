@@ -333,7 +333,7 @@ impl World {
 
     fn newest_begun(&self, ids: &[CallId], event_at: Option<Timestamp>) -> Option<&Call> {
         let calls = || ids.iter().rev().filter_map(|id| self.calls.get(id));
-        let begun = |call: &&Call| event_at.is_none_or(|at| call.opened_at.floor_second() <= at);
+        let begun = |call: &&Call| event_at.is_none_or(|at| call.began_at().floor_second() <= at);
         calls().find(begun).or_else(|| calls().next_back())
     }
 

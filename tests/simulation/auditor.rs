@@ -6,18 +6,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence::domain::book::Book;
-use ringfence::domain::call::{Call, DisconnectAnswer, EndReason, LegOrigin};
+use ringfence::domain::call::{Call, CallState, DisconnectAnswer, EndReason, LegOrigin};
 use ringfence::domain::cdr::{Entry, EntryKind};
-use ringfence::domain::command::{Accounting, AccountingKind, Command};
-use ringfence::domain::decision::{Event, Reply, ReservedMoney};
-use ringfence::domain::id::{CallId, NasKey, PartyKey};
+use ringfence::domain::command::{Accounting, AccountingKind, Command, NasAsked};
+use ringfence::domain::decision::{Effect, Event, Reply, ReservedMoney};
+use ringfence::domain::id::{AccountKey, CallId, NasKey, PartyKey};
 use ringfence::domain::limit::Entity;
-use ringfence::domain::nas::MissingStop;
+use ringfence::domain::nas::{Guard, MissingStop, NasAbilities};
 use ringfence::domain::number::normalise;
+use ringfence::domain::policy::{FinalChunk, Policy};
 use ringfence::domain::rating::PriceRule;
 use ringfence::domain::tariff::Rate;
 use ringfence::domain::time::Timestamp;
 use ringfence::domain::world::World;
+
+use crate::shelf::Shelf;
 
 /// One decision as it was written: what was asked, when, and what was decided.
 pub struct Record<'a> {
@@ -29,6 +32,7 @@ pub struct Record<'a> {
     pub names_may_be_confused: bool,
     pub book: &'a Book,
     pub events: &'a [Event],
+    pub effects: &'a [Effect],
     pub reply: &'a Reply,
 }
 
@@ -112,18 +116,32 @@ impl AuditedPayer {
 struct AuditedCall {
     payers: Vec<AuditedPayer>,
     entities: Vec<Entity>,
+    account: Option<AccountKey>,
+    called: Box<str>,
+    abilities: NasAbilities,
     opened_at: Timestamp,
+    /// When anything was decided of it last.
+    touched_at: Timestamp,
     authorized: bool,
     is_alive: bool,
     /// A reservation is open.
     is_open: bool,
     reserved_seconds: u64,
     told_seconds: Option<u64>,
-    missing_stop: MissingStop,
+    is_confirmed: bool,
+    /// No more could be held when it was last tried.
+    is_last: bool,
+    is_disconnecting: bool,
+    /// What was asked of its gateway was answered.
+    is_answered: bool,
+    /// Its last reservation runs, and everybody could pay for more since then.
+    could_pay_since: Option<Timestamp>,
     connected_at: Option<Timestamp>,
     seen_at: Option<Timestamp>,
     /// A Stop has counted: the call is proven down.
     is_stopped: bool,
+    /// A late Stop of the side that pays has corrected it.
+    is_corrected: bool,
     charged_seconds: u64,
     entries: BTreeMap<PartyKey, i64>,
     real_calls: BTreeSet<usize>,
@@ -142,6 +160,8 @@ pub struct ToldStop {
 /// A real call as its gateway knows it.
 #[derive(Clone, Debug, Default)]
 pub struct RealCall {
+    /// The calls that its packets were taken for.
+    calls: BTreeSet<CallId>,
     /// Whole seconds that it was up; 0 where it was not answered.
     pub seconds: u64,
     /// Stops that were answered or are on disk.
@@ -159,18 +179,31 @@ pub struct Auditor {
     spent: BTreeMap<(i64, PartyKey), i64>,
     slots: BTreeMap<Entity, u32>,
     calls: BTreeMap<CallId, AuditedCall>,
+    alive: BTreeSet<CallId>,
     last_entry: u64,
     last_cdr: u64,
     keys: BTreeSet<(PartyKey, Box<str>)>,
-    pub real_calls: Vec<RealCall>,
+    pub real_calls: Shelf<RealCall>,
     pub overruns: u64,
     /// Calls that were authorized and cost more than was reserved for them.
     pub outran: Vec<CallId>,
     pub settled: u64,
     pub corrected: u64,
     pub revived: u64,
+    /// What ended the calls that were charged something.
+    pub charged_by: BTreeMap<&'static str, u64>,
+    /// The store has not written for a while, so nothing was decided either.
+    pub is_waiting: bool,
     faults: Vec<String>,
 }
+
+/// Days that spending is kept for.
+const DAYS_KEPT: i64 = 40;
+/// Within so long a call whose reserved seconds are over must have been asked to end: a store that
+/// fails for a moment is waited for.
+const PATIENCE_SECONDS: u64 = 10;
+/// Within a second money that comes acts on calls in progress; then it must be written.
+const MONEY_ACTS_MILLIS: i64 = 1_100;
 
 /// A day begins at midnight UTC.
 fn day(at: Timestamp) -> i64 {
@@ -205,19 +238,28 @@ impl Auditor {
     /// Takes a decision into the books and judges it.
     pub fn observe(&mut self, record: &Record<'_>) {
         let is_operators = matches!(record.command, Command::ChangeBook(_) | Command::PostEntry(_));
-        let before: BTreeMap<PartyKey, i64> =
-            record.book.parties().map(|party| (party.key, self.available(record.book, party.key))).collect();
+        let moves_money = |event: &Event| {
+            matches!(event, Event::Reserved(_) | Event::Extended(_) | Event::Settled(_) | Event::Corrected(_))
+        };
+        let is_looked_at = !is_operators && record.events.iter().any(moves_money);
+        let before: Vec<(PartyKey, i64)> = match is_looked_at {
+            true => record.book.parties().map(|party| (party.key, self.available(record.book, party.key))).collect(),
+            false => Vec::new(),
+        };
         let mut excess: BTreeMap<PartyKey, i64> = BTreeMap::new();
+        self.check_what_is_gone(record);
         for event in record.events {
             self.observe_event(record, event, &mut excess);
-        }
-        if !is_operators {
-            for (party, before) in before {
-                let after = self.available(record.book, party) + excess.get(&party).unwrap_or(&0);
-                self.check("law 3", after >= before.min(0), || {
-                    format!("party {party}: available from {before} to {after} without an overrun")
-                });
+            if let Some(call) = event.call().and_then(|id| self.calls.get_mut(&id)) {
+                call.touched_at = record.at;
             }
+        }
+        self.check_effects(record);
+        for (party, before) in before {
+            let after = self.available(record.book, party) + excess.get(&party).unwrap_or(&0);
+            self.check("law 3", after >= before.min(0), || {
+                format!("party {party}: available from {before} to {after} without an overrun")
+            });
         }
         self.check_slots_limits(record);
         if let (Command::Account(told), Some(real_call)) = (record.command, record.real_call) {
@@ -238,6 +280,16 @@ impl Auditor {
             Event::CallOpened(call) => self.open(record, call),
             Event::Reserved(money) => self.reserve(record, money, true),
             Event::Extended(money) => self.reserve(record, money, false),
+            Event::ExtensionRefused(money) => self.with(money.call, |call| call.is_last = true),
+            Event::ExtensionAwaited { call } => self.with(*call, |call| call.is_last = false),
+            Event::StateChanged { call, state } => {
+                self.with(*call, |call| call.is_confirmed = *state == CallState::Confirmed);
+            }
+            Event::DisconnectAsked { call, .. } | Event::DisconnectRepeated { call } => self.with(*call, |call| {
+                call.is_disconnecting = true;
+                call.is_answered = false;
+            }),
+            Event::DisconnectAnswered { call, .. } => self.with(*call, |call| call.is_answered = true),
             Event::Told { call, seconds } => self.with(*call, |call| call.told_seconds = Some(*seconds)),
             Event::ProlongAnswered { call, seconds, answer: DisconnectAnswer::Acknowledged } => {
                 self.with(*call, |call| call.told_seconds = call.told_seconds.max(Some(*seconds)));
@@ -280,6 +332,8 @@ impl Auditor {
                     let is_alive = self.calls.get(id).is_none_or(|call| call.is_alive);
                     self.check("law 11", !is_alive, || format!("{id} forgotten while it is up"));
                 }
+                let oldest = day(record.at) - DAYS_KEPT;
+                self.spent.retain(|(day, _), _| *day >= oldest);
             }
             Event::EntryPosted(entry) => {
                 self.check("law 5", entry.call.is_none(), || {
@@ -304,6 +358,11 @@ impl Auditor {
 
     /// A packet of one call must never touch another.
     fn attribute(&mut self, record: &Record<'_>, id: CallId, real_call: usize, event: &Event) {
+        if let Some(real) = self.real_calls.get_mut(real_call)
+            && (self.calls.contains_key(&id) || matches!(event, Event::CallOpened(_)))
+        {
+            real.calls.insert(id);
+        }
         let Some(call) = self.calls.get_mut(&id) else { return };
         let is_first = call.real_calls.is_empty();
         let is_new = call.real_calls.insert(real_call);
@@ -312,7 +371,9 @@ impl Auditor {
         }
         if record.names_may_be_confused {
             for confused in call.real_calls.clone() {
-                self.real_calls[confused].is_beyond_judgement = true;
+                if let Some(real) = self.real_calls.get_mut(confused) {
+                    real.is_beyond_judgement = true;
+                }
             }
         } else {
             let others = &call.real_calls;
@@ -336,9 +397,10 @@ impl Auditor {
         // A gateway that asks again for a call that was closed here: nobody can tell that it is the
         // same one, so it is a new one, and what the old one was charged stands.
         if let (Command::Authorize(_), Some(real_call)) = (record.command, record.real_call) {
-            let was_up = |known: &AuditedCall| known.connected_at.is_some() && known.real_calls.contains(&real_call);
-            if self.calls.values().any(was_up) {
-                self.real_calls[real_call].is_beyond_judgement = true;
+            let was_up = |known: &AuditedCall| known.connected_at.is_some();
+            let real = &mut self.real_calls[real_call];
+            if real.calls.iter().filter_map(|id| self.calls.get(id)).any(was_up) {
+                real.is_beyond_judgement = true;
             }
         }
         let instants = opening_instants(record, call);
@@ -362,6 +424,8 @@ impl Auditor {
                 .iter()
                 .any(|party| naive_rate(book, *party, &call.called, record.at).is_none_or(|rate| rate.forbidden));
             self.check("rate", !forbidden, || format!("{}: authorized to a number without a rate", call.id));
+            let is_blocked = is_blocked(book, call.account, chain.iter().copied());
+            self.check("block", !is_blocked, || format!("{}: authorized though one of {chain:?} is blocked", call.id));
         }
         let mut entities: Vec<Entity> = call.account.into_iter().map(Entity::Account).collect();
         entities.extend(chain.into_iter().map(Entity::Party));
@@ -370,16 +434,25 @@ impl Auditor {
         let audited = AuditedCall {
             payers: audited_payers,
             entities,
+            account: call.account,
+            called: call.called.clone(),
+            abilities: call.abilities,
             opened_at: call.opened_at,
+            touched_at: record.at,
             authorized: call.authorized,
             is_alive: true,
             is_open: false,
             reserved_seconds: 0,
             told_seconds: None,
-            missing_stop: call.abilities.missing_stop,
+            is_confirmed: false,
+            is_last: false,
+            is_disconnecting: false,
+            is_answered: false,
+            could_pay_since: None,
             connected_at: None,
             seen_at: None,
             is_stopped: false,
+            is_corrected: false,
             charged_seconds: 0,
             entries: BTreeMap::new(),
             real_calls: record.real_call.into_iter().collect(),
@@ -397,6 +470,7 @@ impl Auditor {
         }
         let began = opening_instants(record, call).contains(&call.opened_at);
         self.check("law 8", began, || format!("{} did not begin when it did", call.id));
+        self.alive.insert(call.id);
         self.calls.insert(call.id, audited);
     }
 
@@ -412,6 +486,7 @@ impl Auditor {
             format!("{id}: {} amounts for {} payers", money.amounts.len(), call.payers.len())
         });
         call.is_open = true;
+        call.is_last = false;
         call.reserved_seconds = money.seconds;
         let is_repriced = call.payers.iter().any(|payer| payer.told.is_some());
         for (payer, amount) in call.payers.iter_mut().zip(&money.amounts) {
@@ -459,12 +534,24 @@ impl Auditor {
             Command::Account(packet) => packet.called.as_deref().and_then(|number| normalise(number, [].iter())),
             _ => None,
         };
+        // The first that pays is the customer.
+        let other_account = match record.command {
+            Command::Account(packet) => packet.account.filter(|key| Some(*key) != call.account),
+            _ => None,
+        };
+        let mut other_customer = other_account.and_then(|key| record.book.account(key)).map(|account| account.customer);
         for (payer, rule) in call.payers.iter_mut().zip(told) {
             let rule = rule.as_ref().map(NaiveRule::of);
             let expected = number
                 .as_deref()
                 .and_then(|number| naive_rate(record.book, payer.party, number, call.opened_at))
                 .map(|rate| NaiveRule::of(&rate.price));
+            // Of what was told before and now, by this account and that, the dearer.
+            let other = other_customer.take().and_then(|party| {
+                let number = number.as_deref().unwrap_or(&call.called);
+                naive_rate(record.book, party, number, call.opened_at).map(|rate| NaiveRule::of(&rate.price))
+            });
+            let expected = dearer(payer.told, dearer(expected, other));
             self.check("rate", rule == expected, || format!("{id}: told {rule:?} instead of {expected:?}"));
             payer.told = rule;
         }
@@ -484,7 +571,7 @@ impl Auditor {
         self.check("law 4", call.is_alive, || format!("{id} is settled once more"));
         let seconds = settled.ending.seconds;
         if call.is_alive {
-            self.judge_evidence(id, &call, settled);
+            self.judge_evidence(record, id, &call, settled);
         }
         self.take_cdr(settled.cdr.id.0);
         self.check("all or nothing", settled.settlements.len() == call.payers.len(), || {
@@ -538,6 +625,10 @@ impl Auditor {
             }
         }
         call.is_alive = false;
+        self.alive.remove(&id);
+        if seconds > 0 {
+            *self.charged_by.entry(settled.ending.reason.as_str()).or_insert(0) += 1;
+        }
         call.is_open = false;
         call.is_stopped = matches!(settled.ending.reason, EndReason::Stopped | EndReason::NotAnswered);
         call.charged_seconds = seconds;
@@ -546,8 +637,21 @@ impl Auditor {
 
     /// Charged by a Stop: what it told. Charged without: never beyond the latest sign of life, or
     /// the grant where that is the rule.
-    fn judge_evidence(&mut self, id: CallId, call: &AuditedCall, settled: &ringfence::domain::decision::Settled) {
+    fn judge_evidence(
+        &mut self,
+        record: &Record<'_>,
+        id: CallId,
+        call: &AuditedCall,
+        settled: &ringfence::domain::decision::Settled,
+    ) {
         let ending = &settled.ending;
+        if ending.reason == EndReason::NasRestarted {
+            let began_before = match record.command {
+                Command::RestartNas { event_at, .. } => call.opened_at < event_at.unwrap_or(record.at).min(record.at),
+                _ => false,
+            };
+            self.check("evidence", began_before, || format!("{id}: ended by a restart that was before it began"));
+        }
         let is_stop = matches!(ending.reason, EndReason::Stopped | EndReason::NotAnswered);
         if is_stop {
             return;
@@ -556,7 +660,7 @@ impl Auditor {
             (Some(connected), Some(seen)) => nearest_second(seen.millis() - connected.millis()),
             _ => 0,
         };
-        let granted = match (call.missing_stop, ending.reason) {
+        let granted = match (call.abilities.missing_stop, ending.reason) {
             (MissingStop::Grant, EndReason::GrantOverdue) => call.told_seconds.unwrap_or(0).min(call.reserved_seconds),
             _ => 0,
         };
@@ -582,6 +686,9 @@ impl Auditor {
         let is_stop = matches!(record.command, Command::Account(told) if told.kind == AccountingKind::Stop
             || told.kind == AccountingKind::Failed);
         self.check("law 5", !call.is_alive && is_stop, || format!("{id} is corrected while it is up, or by no Stop"));
+        let by_payer = matches!(record.command, Command::Account(told) if told.origin == LegOrigin::Answer);
+        self.check("law 5", !(by_payer && call.is_corrected), || format!("{id} is corrected once more"));
+        call.is_corrected = call.is_corrected || by_payer;
         self.take_cdr(corrected.cdr.id.0);
         let mut expected = Vec::new();
         for payer in &mut call.payers {
@@ -614,7 +721,11 @@ impl Auditor {
             }
         }
         call.is_alive = true;
+        self.alive.insert(id);
         call.is_open = false;
+        call.is_confirmed = call.connected_at.is_some();
+        call.is_disconnecting = false;
+        call.is_corrected = false;
         self.calls.insert(id, call);
     }
 
@@ -681,11 +792,11 @@ impl Auditor {
     }
 
     /// Compares the world with the books: both must be of the same moment.
-    pub fn compare(&mut self, world: &World) {
-        let parties: BTreeSet<PartyKey> =
-            world.ledger().purses().map(|(party, _)| party).chain(self.balances.keys().copied()).collect();
-        for party in parties {
-            let purse = world.ledger().purse(party);
+    pub fn compare(&mut self, world: &World, book: &Book, now: Timestamp) {
+        self.judge_duties(world.policy(), book, now);
+        let strangers = self.balances.keys().filter(|party| world.ledger().purse(**party).entries == 0).count();
+        self.check("law 1", strangers == 0, || format!("{strangers} parties with entries are not known"));
+        for (party, purse) in world.ledger().purses() {
             let balance = self.balances.get(&party).copied().unwrap_or(0);
             let reserved = self.reserved.get(&party).copied().unwrap_or(0);
             let entries = self.entries.get(&party).copied().unwrap_or(0);
@@ -699,46 +810,185 @@ impl Auditor {
                 format!("party {party}: {} reserved, sum of the open reservations {reserved}", purse.reserved)
             });
         }
-        let spent: BTreeMap<(i64, PartyKey), i64> =
-            self.spent.iter().filter(|(_, spent)| **spent != 0).map(|(key, spent)| (*key, *spent)).collect();
-        let days: BTreeSet<i64> = spent.keys().map(|(day, _)| *day).collect();
-        let worlds = world.ledger().spent().count();
-        self.check("day's cap", worlds == spent.len(), || format!("{worlds} sums of days, not {}", spent.len()));
-        for ((day, party), spent) in spent {
-            let at = Timestamp::from_seconds(day * 86_400);
-            let said = world.ledger().spent_on(at.day(), party).micros();
-            self.check("day's cap", said == spent, || format!("party {party}: {said} spent on {days:?}, not {spent}"));
+        // What is nothing is in neither.
+        let spent = self
+            .spent
+            .iter()
+            .filter(|(_, spent)| **spent != 0)
+            .map(|((day, party), spent)| (Timestamp::from_seconds(day * 86_400).day(), *party, *spent));
+        let said = world.ledger().spent().map(|((day, party), spent)| (day, party, spent.micros()));
+        if !spent.eq(said) {
+            let said: Vec<_> = world.ledger().spent().collect();
+            self.fault("day's cap", format!("spent {said:?}, not {:?}", self.spent));
         }
-        let slots: BTreeMap<Entity, u32> = self.slots.iter().filter(|(_, n)| **n > 0).map(|(e, n)| (*e, *n)).collect();
-        let taken: BTreeMap<Entity, u32> = world.slots().iter().collect();
-        self.check("law 8", slots == taken, || format!("slots {taken:?}, calls alive {slots:?}"));
+        let slots = self.slots.iter().filter(|(_, taken)| **taken > 0).map(|(entity, taken)| (*entity, *taken));
+        if !slots.eq(world.slots().iter()) {
+            self.fault("law 8", format!("slots {:?}, calls alive {:?}", world.slots(), self.slots));
+        }
     }
 
-    /// When all is quiet and time has gone on: nothing is up, nothing is held, and every real call
-    /// costs what its Stop told.
-    pub fn judge_the_end(&mut self) {
-        let alive: Vec<CallId> = self.calls.iter().filter(|(_, call)| call.is_alive).map(|(id, _)| *id).collect();
-        self.check("law 11", alive.is_empty(), || format!("{alive:?} never end"));
-        let held: Vec<_> = self.reserved.iter().filter(|(_, held)| **held != 0).map(|(p, h)| (*p, *h)).collect();
-        self.check("law 11", held.is_empty(), || format!("{held:?} are held for ever"));
-        let mut faults = Vec::new();
-        for (id, call) in &self.calls {
-            for payer in &call.payers {
-                let paid = -call.entries.get(&payer.party).copied().unwrap_or(0);
-                let price = payer.price(call.charged_seconds);
-                if paid != price {
-                    faults.push(format!("law 5: {id}: party {} paid {paid}, not {price}", payer.party));
-                }
+    /// What its NAS says to be gone is closed.
+    fn check_what_is_gone(&mut self, record: &Record<'_>) {
+        let Command::NasAnswered(answered) = record.command else { return };
+        let is_asked = |call: &&AuditedCall| {
+            call.is_alive && (call.is_disconnecting || matches!(answered.asked, NasAsked::Prolong { .. }))
+        };
+        if !answered.answer.is_gone() || self.calls.get(&answered.call).filter(is_asked).is_none() {
+            return;
+        }
+        let is_closed = record.events.iter().any(|event| matches!(event, Event::Settled(_)));
+        self.check("evidence", is_closed, || format!("{}: its NAS does not know it, and it stays", answered.call));
+    }
+
+    /// What is said to be asked of a NAS is asked, and an operator who removes a call hangs nobody up.
+    fn check_effects(&mut self, record: &Record<'_>) {
+        let asked = |id: CallId| {
+            let is_it = |effect: &Effect| matches!(effect, Effect::Disconnect { call, .. } if *call == id);
+            record.effects.iter().any(is_it)
+        };
+        for event in record.events {
+            if let Event::DisconnectAsked { call, .. } | Event::DisconnectRepeated { call } = event {
+                self.check("disconnect", asked(*call), || format!("{call}: to be ended, but nothing is sent"));
             }
         }
-        for (index, real_call) in self.real_calls.iter().enumerate() {
-            let calls: Vec<_> = self.calls.iter().filter(|(_, call)| call.real_calls.contains(&index)).collect();
-            if let Some(fault) = judge(index, real_call, &calls) {
-                faults.push(fault);
+        if let Command::RemoveCall { call, .. } = record.command {
+            self.check("disconnect", !asked(*call), || format!("{call}: hung up though it was only removed"));
+        }
+    }
+
+    /// After a restart everything is asked again that was not answered.
+    pub fn restarted(&mut self, effects: &[Effect]) {
+        let mut forgotten = Vec::new();
+        for id in &self.alive {
+            let Some(call) = self.calls.get(id).filter(|call| call.abilities.has_disconnect_address) else { continue };
+            let is_disconnected =
+                effects.iter().any(|effect| matches!(effect, Effect::Disconnect { call, .. } if call == id));
+            let is_prolonged =
+                effects.iter().any(|effect| matches!(effect, Effect::Prolong { call, .. } if call == id));
+            let to_be_prolonged = call.abilities.guard == Guard::Extend
+                && (call.is_open && call.is_confirmed && !call.is_disconnecting && !call.is_repriced())
+                && call.told_seconds < Some(call.reserved_seconds);
+            if call.is_disconnecting && !call.is_answered && !is_disconnected {
+                forgotten.push(format!("law 10: {id} is to be ended, and after a restart nobody does"));
             }
+            if to_be_prolonged && !is_prolonged {
+                forgotten.push(format!("law 10: {id} is to be prolonged, and after a restart nobody does"));
+            }
+        }
+        self.faults.extend(forgotten);
+    }
+
+    /// What time and money demand of calls that are up: one whose last reserved second is over has been
+    /// asked to end, and one whose payers could pay for more has been given more.
+    fn judge_duties(&mut self, policy: &Policy, book: &Book, now: Timestamp) {
+        let mut faults = Vec::new();
+        let is_waiting = std::mem::take(&mut self.is_waiting);
+        for id in self.alive.clone() {
+            let Some(call) = self.calls.get(&id) else { continue };
+            if !call.is_open || !call.is_confirmed || call.is_disconnecting || call.is_repriced() {
+                continue;
+            }
+            let is_extended = match call.abilities.guard {
+                Guard::Chunk => true,
+                Guard::Extend => call.abilities.has_disconnect_address || call.told_seconds.is_none(),
+                Guard::Full => call.told_seconds.is_none(),
+            };
+            let ends = call.connected_at.map(|at| at.plus_seconds(call.reserved_seconds).max(call.touched_at));
+            let is_over = ends.is_some_and(|ends| now > ends.plus_seconds(PATIENCE_SECONDS));
+            if is_extended && is_over {
+                faults.push(format!("guard: {id} outlives its {} s, and nobody ends it", call.reserved_seconds));
+            }
+            let could_pay = call.is_last && call.abilities.guard != Guard::Full && self.could_pay(policy, book, call);
+            let since = could_pay.then(|| call.could_pay_since.filter(|_| !is_waiting).unwrap_or(now));
+            if since.is_some_and(|since| now > since.plus_millis(MONEY_ACTS_MILLIS)) {
+                faults.push(format!("money moved: {id} could be paid for longer, and is not extended"));
+            }
+            self.with(id, |call| call.could_pay_since = since);
         }
         self.faults.extend(faults);
     }
+
+    /// Whether everybody could pay for another second.
+    fn could_pay(&self, policy: &Policy, book: &Book, call: &AuditedCall) -> bool {
+        let is_possible = policy.final_chunk == FinalChunk::Partial && call.reserved_seconds < policy.call_seconds_max;
+        let parties = call.payers.iter().map(|payer| payer.party);
+        if !is_possible || is_blocked(book, call.account, parties) {
+            return false;
+        }
+        call.payers.iter().all(|payer| {
+            let price = payer.price(call.reserved_seconds + 1).max(payer.least_price());
+            let missing = price - payer.reserved - payer.charged;
+            let spent = self.spent.get(&(day(call.opened_at), payer.party)).copied().unwrap_or(0);
+            let cap = book.party(payer.party).and_then(|party| party.spend_per_day_max);
+            let left = cap.map_or(i64::MAX, |cap| cap.micros() - spent);
+            missing <= self.available(book, payer.party).min(left).max(0)
+        })
+    }
+
+    /// When all is quiet and time has gone on: nothing is up, nothing is held, no slot is taken, and
+    /// every real call costs what its Stop told.
+    pub fn judge_the_end(&mut self, world: &World) {
+        let alive = self.alive.clone();
+        self.check("law 11", alive.is_empty(), || format!("{alive:?} never end"));
+        let held: Vec<_> = self.reserved.iter().filter(|(_, held)| **held != 0).map(|(p, h)| (*p, *h)).collect();
+        self.check("law 11", held.is_empty(), || format!("{held:?} are held for ever"));
+        let taken: Vec<_> = world.slots().iter().collect();
+        self.check("law 11", taken.is_empty(), || format!("slots are taken for ever: {taken:?}"));
+        while self.real_calls.iter().next().is_some() {
+            self.judge_oldest_call();
+        }
+        let all: Vec<CallId> = self.calls.keys().copied().collect();
+        all.into_iter().for_each(|id| self.judge_payments(id));
+    }
+
+    /// The oldest real call is long over: what was it charged?
+    pub fn judge_oldest_call(&mut self) {
+        let Some((index, real)) = self.real_calls.take_oldest_if(|_| true) else { return };
+        let calls: Vec<_> = real.calls.iter().filter_map(|id| Some((id, self.calls.get(id)?))).collect();
+        self.faults.extend(judge(index, &real, &calls));
+    }
+
+    /// Calls that were over before then and not spoken of since are judged for good.
+    pub fn put_away(&mut self, before: Timestamp) {
+        let is_old = |(_, call): &(&CallId, &AuditedCall)| !call.is_alive && call.touched_at < before;
+        let old: Vec<CallId> = self.calls.iter().filter(is_old).map(|(id, _)| *id).collect();
+        for id in old {
+            self.judge_payments(id);
+            self.calls.remove(&id);
+        }
+    }
+
+    /// What was paid for a call in all is its price.
+    fn judge_payments(&mut self, id: CallId) {
+        let Some(call) = self.calls.get(&id) else { return };
+        for payer in &call.payers {
+            let paid = -call.entries.get(&payer.party).copied().unwrap_or(0);
+            let price = payer.price(call.charged_seconds);
+            if paid != price {
+                self.faults.push(format!("law 5: {id}: party {} paid {paid}, not {price}", payer.party));
+            }
+        }
+    }
+}
+
+/// Of two rules the dearer for a minute; the first of two alike.
+fn dearer(a: Option<NaiveRule>, b: Option<NaiveRule>) -> Option<NaiveRule> {
+    match (a, b) {
+        (Some(a), Some(b)) if b.price(60) > a.price(60) => Some(b),
+        (a, b) => a.or(b),
+    }
+}
+
+impl AuditedCall {
+    fn is_repriced(&self) -> bool {
+        self.payers.iter().any(|payer| payer.told.is_some())
+    }
+}
+
+fn is_blocked(book: &Book, account: Option<AccountKey>, mut parties: impl Iterator<Item = PartyKey>) -> bool {
+    let account = account.and_then(|key| book.account(key));
+    account.is_some_and(|account| account.blocked)
+        || parties.any(|key| book.party(key).is_some_and(|party| party.blocked))
 }
 
 /// Instants at which the rate of a new call may have been chosen.

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use ringfence::domain::book::{Book, BookChange};
-use ringfence::domain::call::LegOrigin;
+use ringfence::domain::call::{DisconnectReason, LegOrigin};
 use ringfence::domain::cdr::EntryKind;
 use ringfence::domain::command::{AccountingKind, Command};
-use ringfence::domain::decision::{Decision, Event, Fact, Reply};
+use ringfence::domain::deadline::next_due;
+use ringfence::domain::decision::{Decision, Effect, Event, Fact, Reply, ReservedMoney};
 use ringfence::domain::engine;
 use ringfence::domain::money::Money;
 use ringfence::domain::party::Party;
@@ -53,10 +54,34 @@ pub enum Planted {
     RoundDown,
     /// A late Stop's correction is posted as a whole charge.
     CorrectByWholePrice,
+    /// A chunk is reserved of the customer alone.
+    ExtendCustomerOnly,
+    /// A call whose credit ends is said to be disconnected, and nothing is sent.
+    ForgetDisconnect,
+    /// That a gateway does not know a call is noted, and the call stays.
+    IgnoreGone,
+    /// Word of an older restart closes the calls of the newer one.
+    RestartClosesNewer,
+    /// What was to be asked of gateways is lost with the process.
+    LoseEffects,
+    /// A late Stop corrects what it corrects, and does so again.
+    CorrectTwice,
+    /// Money that comes is not noticed by calls whose last reservation runs.
+    SleepThroughTopUps,
+    /// A changed tariff acts on calls that are up.
+    TariffActsAtOnce,
+    /// Who is blocked is let through.
+    IgnoreBlock,
+    /// A call that an operator removes is hung up.
+    RemovalHangsUp,
+    /// What is due is done a minute late.
+    WakeLate,
+    /// What is charged for a call that was revived is charged once more.
+    ForgetWhatWasCharged,
 }
 
 impl Planted {
-    pub const ALL: [Planted; 18] = [
+    pub const ALL: [Planted; 30] = [
         Planted::SettleTwice,
         Planted::ForgetRelease,
         Planted::SkipSlot,
@@ -75,6 +100,18 @@ impl Planted {
         Planted::SleepThroughDeadlines,
         Planted::RoundDown,
         Planted::CorrectByWholePrice,
+        Planted::ExtendCustomerOnly,
+        Planted::ForgetDisconnect,
+        Planted::IgnoreGone,
+        Planted::RestartClosesNewer,
+        Planted::LoseEffects,
+        Planted::CorrectTwice,
+        Planted::SleepThroughTopUps,
+        Planted::TariffActsAtOnce,
+        Planted::IgnoreBlock,
+        Planted::RemovalHangsUp,
+        Planted::WakeLate,
+        Planted::ForgetWhatWasCharged,
     ];
 
     /// The book as the wrong engine sees it.
@@ -85,6 +122,7 @@ impl Planted {
                 |party| party.credit_limit = party.credit_limit.plus(Money::from_micros(100_000_000))
             }
             Planted::IgnoreCallsLimit => |party| party.calls_max = None,
+            Planted::IgnoreBlock => |party| party.blocked = false,
             _ => return book.clone(),
         };
         let mut spoiled = Book::clone(book);
@@ -94,6 +132,11 @@ impl Planted {
             spoiled.apply(&BookChange::PutParty(party)).expect("only a limit changed");
         }
         Arc::new(spoiled)
+    }
+
+    /// When the wrong engine looks at what is due.
+    pub fn due(self, at: Timestamp) -> Timestamp {
+        if self == Planted::WakeLate { at.plus_seconds(60) } else { at }
     }
 
     /// The journal's tail as the wrong restart reads it.
@@ -115,18 +158,36 @@ impl Planted {
                     decision.events.iter().filter(|event| matches!(event, Event::Settled(_))).cloned().collect();
                 decision.events.extend(again);
             }
+            Planted::CorrectTwice => {
+                let again: Vec<Event> =
+                    decision.events.iter().filter(|event| matches!(event, Event::Corrected(_))).cloned().collect();
+                decision.events.extend(again);
+            }
             Planted::LateInterimRevives => late_interim(world, command, &mut decision),
             Planted::ChargeDuplicates => charge_duplicate(world, command, &mut decision),
             Planted::SleepThroughDeadlines if *command == Asked::TICK => sleep(world, &mut decision),
+            Planted::SleepThroughTopUps if *command == Asked::TICK => sleep_through_top_up(world, now, &mut decision),
+            Planted::ForgetDisconnect => forget_disconnect(&mut decision),
+            Planted::IgnoreGone if matches!(command, Command::NasAnswered(_)) => {
+                decision.events.retain(|event| !matches!(event, Event::Settled(_)));
+            }
+            Planted::RemovalHangsUp => {
+                if let Command::RemoveCall { call, .. } = command {
+                    decision.effects.push(Effect::Disconnect { call: *call, why: DisconnectReason::Operator });
+                }
+            }
             _ => {}
         }
         for event in &mut decision.events {
-            self.spoil(world, now, event);
+            self.spoil(world, book, now, event);
         }
         decision
     }
 
     fn command(self, command: &Command) -> Option<Command> {
+        if let (Planted::RestartClosesNewer, Command::RestartNas { nas, .. }) = (self, command) {
+            return Some(Command::RestartNas { nas: *nas, event_at: None });
+        }
         let Command::Account(told) = command else { return None };
         if self != Planted::CarrierLegIsCharged || told.origin != LegOrigin::Originate {
             return None;
@@ -136,7 +197,7 @@ impl Planted {
         Some(Command::Account(told))
     }
 
-    fn spoil(self, world: &World, now: Timestamp, event: &mut Event) {
+    fn spoil(self, world: &World, book: &Book, now: Timestamp, event: &mut Event) {
         match (self, event) {
             (Planted::SkipSlot, Event::CallOpened(call)) => call.holds_slots = false,
             (Planted::ForgetRelease, Event::Settled(settled)) => {
@@ -154,6 +215,19 @@ impl Planted {
             (Planted::DropReseller, Event::Reserved(money) | Event::Extended(money)) => {
                 for amount in money.amounts.iter_mut().skip(1) {
                     *amount = Money::ZERO;
+                }
+            }
+            (Planted::ExtendCustomerOnly, Event::Extended(money)) => {
+                for amount in money.amounts.iter_mut().skip(1) {
+                    *amount = Money::ZERO;
+                }
+            }
+            (Planted::TariffActsAtOnce, Event::Extended(money)) => reprice_by_present_tariff(world, book, now, money),
+            (Planted::ForgetWhatWasCharged, Event::Settled(settled)) => {
+                if let Some(call) = world.call(settled.call) {
+                    for (entry, payer) in settled.entries.iter_mut().zip(&call.payers) {
+                        entry.amount = entry.amount.minus(payer.charged);
+                    }
                 }
             }
             (Planted::EstimateUpToNow, Event::Settled(settled)) if settled.ending.estimated => {
@@ -233,5 +307,31 @@ fn sleep(world: &World, decision: &mut Decision) {
     let is_overslept = world.next_due_call().is_some_and(|call| call.is_alive() && call.id.0.is_multiple_of(5));
     if is_overslept {
         *decision = Decision { reply: Reply::None, events: Vec::new(), effects: Vec::new() };
+    }
+}
+
+/// That money came is looked at, and nothing is done.
+fn sleep_through_top_up(world: &World, now: Timestamp, decision: &mut Decision) {
+    let Some(call) = world.next_due_call() else { return };
+    let is_due_by_itself = next_due(call, world.policy(), Timestamp::default()).is_some_and(|(at, _)| at <= now);
+    if call.is_alive() && !is_due_by_itself {
+        let events = vec![Event::Reconsidered { call: call.id }];
+        *decision = Decision { reply: Reply::None, events, effects: Vec::new() };
+    }
+}
+
+fn forget_disconnect(decision: &mut Decision) {
+    let is_of_credit = |effect: &Effect| matches!(effect, Effect::Disconnect { why: DisconnectReason::CreditEnds, .. });
+    decision.effects.retain(|effect| !is_of_credit(effect));
+}
+
+/// What is to be held is reckoned by the price list of today.
+fn reprice_by_present_tariff(world: &World, book: &Book, now: Timestamp, money: &mut ReservedMoney) {
+    let Some(call) = world.call(money.call) else { return };
+    for (payer, amount) in call.payers.iter().zip(&mut money.amounts) {
+        let table = book.party(payer.party).and_then(|party| book.rates(party.tariff));
+        if let Some(rate) = table.and_then(|table| table.rate_for(&call.called, now)) {
+            *amount = rate.price.price_rounded_up(money.seconds).minus(payer.covered()).or_zero();
+        }
     }
 }

@@ -1,30 +1,30 @@
 //! One seed: gateways play calls over a bad network, operators work, the process dies and the store
-//! fails, while the engine decides and the auditor watches.
+//! fails, while the engine decides and the auditor watches; then all faults stop, and all must end.
 
-use std::collections::BTreeMap;
-use std::convert::Infallible;
+mod gateways;
+mod network;
+mod operators;
+mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use fastrand::Rng;
-use ringfence::domain::book::{Book, BookChange};
-use ringfence::domain::call::{Call, CallKey, DisconnectAnswer, LegOrigin, SESSION_CONTEXT_NOT_FOUND};
-use ringfence::domain::command::{
-    Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, NasAnswered, NasAsked, PostEntry,
-    PostKind, Proof,
-};
+use ringfence::domain::book::Book;
+use ringfence::domain::call::Call;
+use ringfence::domain::command::{AccountingKind, ChangeBook, Command, NasAnswered};
 use ringfence::domain::control;
 use ringfence::domain::decision::{Effect, Event, Fact, Reply};
-use ringfence::domain::id::{AccountKey, CallId, ConfId, NasKey};
+use ringfence::domain::id::{AccountKey, CallId, PartyKey};
 use ringfence::domain::invariant;
-use ringfence::domain::money::Money;
-use ringfence::domain::recall::recall;
 use ringfence::domain::time::Timestamp;
 use ringfence::domain::world::{World, WorldImage};
 
-use crate::auditor::{Auditor, RealCall, Record, ToldStop};
+use crate::auditor::{Auditor, Record, ToldStop};
 use crate::planted::Planted;
-use crate::scene::{BEGINNING, DelayTimes, Habits, NUMBERS, SessionTimes, rate_table, scene};
+use crate::scene::{BEGINNING, Habits, SessionTimes, scene};
+use crate::shelf::Shelf;
 
 /// What a seed did, for the one who asks whether it did anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,15 +32,24 @@ pub struct Outcome {
     pub faults: Vec<String>,
     pub trace: String,
     pub image: Vec<u8>,
+    pub simulated_seconds: u64,
+    pub calls: u64,
     pub decisions: u64,
     pub accepted: u64,
     pub settled: u64,
     pub corrected: u64,
     pub revived: u64,
     pub overruns: u64,
-    pub crashes: u64,
+    pub crashes_before_writing: u64,
+    pub crashes_after_writing: u64,
     pub recalled: u64,
+    pub went_elsewhere: u64,
+    pub kept_for_later: u64,
+    pub cancelled: u64,
+    pub changed_while_up: u64,
+    pub most_calls_known: usize,
     pub rejected: BTreeMap<&'static str, u64>,
+    pub charged_by: BTreeMap<&'static str, u64>,
 }
 
 /// How a seed is played.
@@ -50,6 +59,8 @@ pub struct Setting {
     /// No loss, no crash, no operators: what is left must be faultless.
     pub is_calm: bool,
     pub traces: bool,
+    /// How many days it lasts; one to two where it is not said.
+    pub days: Option<u64>,
 }
 
 /// One call as it really is, at its gateway.
@@ -73,23 +84,33 @@ struct Played {
 /// Something that is going to happen.
 #[derive(Clone, Debug)]
 enum Happening {
+    NewDay,
     NewCall,
     Arrival { packet: usize },
     Retry { packet: usize },
     ReplyArrives { packet: usize, reply: Reply },
+    Rings { call: usize },
     Answered { call: usize },
     Fails { call: usize },
     Interim { call: usize },
+    Changes { call: usize },
     HangsUp { call: usize },
     AsksAgain { call: usize },
     DisconnectArrives { call: CallId, is_first: bool },
     ProlongArrives { call: CallId, seconds: u64, is_first: bool },
-    NasAnswers { answered: NasAnswered },
+    NasAnswers { answered: NasAnswered, asked_by: u64 },
     Reboot { gateway: usize },
     Partition { gateway: usize },
+    Heals { gateway: usize },
+    SendsBacklog { gateway: usize },
+    OtherServerFails,
     Operator,
+    TopUp,
+    Unblocks,
+    PaysAfterWarning { party: PartyKey },
     Crash,
     StoreFails,
+    FaultsStop,
 }
 
 struct Packet {
@@ -99,6 +120,7 @@ struct Packet {
     tries_left: u32,
     is_acknowledged: bool,
     sent_first_at: Timestamp,
+    sent_last_at: Timestamp,
 }
 
 /// A decision whose facts are not on disk yet, and the reply that waits for it.
@@ -111,6 +133,7 @@ struct Pending {
     events: Vec<Event>,
     effects: Vec<Effect>,
     reply: Reply,
+    is_released: bool,
 }
 
 pub struct Simulation {
@@ -118,11 +141,14 @@ pub struct Simulation {
     setting: Setting,
     now: Timestamp,
     until: Timestamp,
+    is_healed: bool,
     world: World,
     book: Arc<Book>,
     durable_book: Arc<Book>,
+    /// Facts since the last snapshot; those before it have made `replayed`.
     journal: Vec<Fact>,
-    snapshot: (WorldImage, usize),
+    snapshot: WorldImage,
+    replayed: World,
     pending: Vec<Pending>,
     /// Ended calls as the tables have them, a second behind the journal.
     tables: BTreeMap<CallId, Call>,
@@ -133,14 +159,25 @@ pub struct Simulation {
     accounts: Vec<AccountKey>,
     names: Vec<u32>,
     unreachable_until: Vec<Timestamp>,
-    calls: Vec<Played>,
-    packets: Vec<Packet>,
+    /// A gateway sends its packets to the other server until then.
+    elsewhere_until: Vec<Timestamp>,
+    other_server_silent_until: Timestamp,
+    backlog: Vec<Vec<usize>>,
+    calls: Shelf<Played>,
+    /// Calls that are at a gateway now, ringing or answered.
+    live: BTreeSet<usize>,
+    packets: Shelf<Packet>,
     auditor: Auditor,
     crash_at_commit: bool,
+    /// How often a commit is a crash, of 256.
+    crashes: u8,
+    /// Which life of the process this is: answers to an earlier one find nobody.
+    life: u64,
     failing_appends: u32,
     keys_posted: u64,
     check_every: u64,
     ticks_at_instant: (Timestamp, u64),
+    put_away_at: Timestamp,
     outcome: Outcome,
 }
 
@@ -148,6 +185,11 @@ pub struct Simulation {
 const FAULTS_MAX: usize = 5;
 /// Most deadlines at one instant; more is a loop.
 const TICKS_AT_INSTANT_MAX: u64 = 2_000;
+const DAY_SECONDS: u64 = 86_400;
+/// Packets and calls of the tables older than this are put away; no gateway keeps one for so long.
+const KEPT_SECONDS: u64 = 2 * DAY_SECONDS;
+/// How much of a trace is kept of a seed that lasts for years.
+const TRACE_MAX: usize = 4_000_000;
 
 /// Plays a seed to its end.
 pub fn run(seed: u64, setting: Setting) -> Outcome {
@@ -161,16 +203,21 @@ impl Simulation {
         let mut rng = Rng::with_seed(seed);
         let scene = scene(&mut rng);
         let gateways = scene.gateways.len();
-        let until = BEGINNING.plus_seconds(rng.u64(900..3_000));
+        let seconds = match setting.days {
+            Some(days) => days * DAY_SECONDS,
+            None => rng.u64(DAY_SECONDS..2 * DAY_SECONDS),
+        };
         let mut simulation = Simulation {
             setting,
             now: BEGINNING,
-            until,
+            until: BEGINNING.plus_seconds(seconds),
+            is_healed: setting.is_calm,
             world: World::new(scene.policy),
             book: Arc::default(),
             durable_book: Arc::default(),
             journal: Vec::new(),
-            snapshot: (World::new(scene.policy).image(), 0),
+            snapshot: World::new(scene.policy).image(),
+            replayed: World::new(scene.policy),
             pending: Vec::new(),
             tables: BTreeMap::new(),
             to_be_projected: Vec::new(),
@@ -180,14 +227,21 @@ impl Simulation {
             accounts: scene.accounts,
             names: vec![0; gateways],
             unreachable_until: vec![BEGINNING; gateways],
-            calls: Vec::new(),
-            packets: Vec::new(),
+            elsewhere_until: vec![BEGINNING; gateways],
+            other_server_silent_until: BEGINNING,
+            backlog: vec![Vec::new(); gateways],
+            calls: Shelf::default(),
+            live: BTreeSet::new(),
+            packets: Shelf::default(),
             auditor: Auditor::default(),
             crash_at_commit: false,
+            crashes: if seed.is_multiple_of(16) { 4 } else { 0 },
+            life: 0,
             failing_appends: 0,
             keys_posted: 0,
-            check_every: if seed.is_multiple_of(4) { 1 } else { 8 },
+            check_every: if seed.is_multiple_of(4) && setting.days.is_none() { 1 } else { 8 },
             ticks_at_instant: (BEGINNING, 0),
+            put_away_at: BEGINNING.plus_seconds(DAY_SECONDS),
             outcome: Outcome::default(),
             rng,
         };
@@ -195,38 +249,9 @@ impl Simulation {
             ChangeBook { changes: scene.changes, book: scene.book, opening: scene.opening, by: "operator".into() };
         simulation.decide(Command::ChangeBook(Box::new(change)), None, None);
         simulation.commit();
-        simulation.plan();
+        simulation.schedule(BEGINNING, Happening::NewDay);
+        simulation.schedule(simulation.until, Happening::FaultsStop);
         simulation
-    }
-
-    /// Everything that is not a consequence of a call.
-    fn plan(&mut self) {
-        let calls = self.rng.usize(100..500);
-        let length = self.until.millis_since(BEGINNING);
-        for _ in 0..calls {
-            let at = BEGINNING.plus_millis(self.rng.i64(0..length as i64));
-            self.schedule(at, Happening::NewCall);
-        }
-        if self.setting.is_calm {
-            return;
-        }
-        for (happening, times) in [
-            (Happening::Operator, self.rng.usize(0..20)),
-            (Happening::Crash, self.rng.usize(0..5)),
-            (Happening::StoreFails, self.rng.usize(0..3)),
-            (Happening::Reboot { gateway: 4 }, self.rng.usize(0..3)),
-            (Happening::Reboot { gateway: 1 }, self.rng.usize(0..2)),
-        ] {
-            for _ in 0..times {
-                let at = BEGINNING.plus_millis(self.rng.i64(0..length as i64));
-                self.schedule(at, happening.clone());
-            }
-        }
-        for _ in 0..self.rng.usize(0..3) {
-            let at = BEGINNING.plus_millis(self.rng.i64(0..length as i64));
-            let gateway = self.rng.usize(..self.gateways.len());
-            self.schedule(at, Happening::Partition { gateway });
-        }
     }
 
     fn schedule(&mut self, at: Timestamp, happening: Happening) {
@@ -240,9 +265,12 @@ impl Simulation {
     }
 
     fn play(&mut self) {
-        while self.outcome.faults.len() < FAULTS_MAX {
+        // That a planted bug is seen is enough.
+        let faults_max = if self.setting.planted.is_some() { 1 } else { FAULTS_MAX };
+        while self.outcome.faults.len() < faults_max {
             let next = self.future.first_key_value().map(|((at, _), _)| *at);
             let due = self.world.next_deadline();
+            let due = due.map(|at| self.setting.planted.map_or(at, |planted| planted.due(at)));
             // What was decided is written before time goes on for long.
             let soonest = [next, due].into_iter().flatten().min();
             if !self.pending.is_empty() && soonest.is_none_or(|at| at > self.now.plus_millis(20)) {
@@ -280,24 +308,25 @@ impl Simulation {
 
     fn finish(&mut self) {
         self.commit();
-        self.auditor.compare(&self.world);
-        self.auditor.judge_the_end();
+        self.auditor.compare(&self.world, &self.book, self.now);
+        self.auditor.judge_the_end(&self.world);
         self.collect_faults();
         self.judge_the_calm();
-        let mut replayed = World::new(*self.world.policy());
-        for fact in &self.journal {
-            replayed.apply(fact.at, &fact.event);
-        }
-        let image = postcard::to_stdvec(&self.world.image()).expect("an image can be written");
-        if postcard::to_stdvec(&replayed.image()).expect("an image can be written") != image {
+        self.judge_the_healed();
+        self.take_snapshot();
+        let image = postcard::to_stdvec(&self.snapshot).expect("an image can be written");
+        if postcard::to_stdvec(&self.replayed.image()).expect("an image can be written") != image {
             self.outcome.faults.push("law 10: the whole journal makes another world".into());
         }
         self.outcome.image = image;
         self.outcome.faults.retain(|fault| !fault.is_empty());
+        self.outcome.simulated_seconds = self.until.seconds_since(BEGINNING);
+        self.outcome.calls = self.calls.next() as u64;
         self.outcome.settled = self.auditor.settled;
         self.outcome.corrected = self.auditor.corrected;
         self.outcome.revived = self.auditor.revived;
         self.outcome.overruns = self.auditor.overruns;
+        self.outcome.charged_by = std::mem::take(&mut self.auditor.charged_by);
     }
 
     /// Where nothing goes wrong, a gateway that does as it is told never outruns what is reserved.
@@ -314,6 +343,20 @@ impl Simulation {
             if does_as_told {
                 self.fault(format!("guard: {id} outran its reservation though its gateway did as it was told"));
             }
+        }
+    }
+
+    /// When faults have stopped, every packet is answered and every real call is over.
+    fn judge_the_healed(&mut self) {
+        let until = self.until;
+        let unanswered = |packet: &Packet| !packet.is_acknowledged && packet.sent_last_at >= until;
+        let unanswered = self.packets.iter().filter(|(_, packet)| unanswered(packet)).count();
+        if unanswered > 0 {
+            self.fault(format!("law 11: {unanswered} packets are never answered though all faults have stopped"));
+        }
+        if !self.live.is_empty() {
+            let live = std::mem::take(&mut self.live);
+            self.fault(format!("law 11: real calls {live:?} never end"));
         }
     }
 
@@ -334,13 +377,10 @@ impl Simulation {
 
     fn decide(&mut self, command: Command, real_call: Option<usize>, packet: Option<usize>) {
         self.outcome.decisions += 1;
-        let seen_book = match self.setting.planted {
-            Some(planted) => planted.book(&self.book),
-            None => self.book.clone(),
-        };
+        self.outcome.most_calls_known = self.outcome.most_calls_known.max(self.world.calls_known());
         let mut decision = match self.setting.planted {
-            Some(planted) => planted.decide(&self.world, &seen_book, self.now, &command),
-            None => ringfence::domain::engine::decide(&self.world, &seen_book, self.now, &command),
+            Some(planted) => planted.decide(&self.world, &planted.book(&self.book), self.now, &command),
+            None => ringfence::domain::engine::decide(&self.world, &self.book, self.now, &command),
         };
         let at = self.now.max(self.world.last_instant());
         for event in &decision.events {
@@ -353,9 +393,10 @@ impl Simulation {
             self.trace(&command, real_call, &decision.events, &decision.reply);
         }
         decision.events.retain(Event::is_durable);
+        self.warn_of_credit(&decision.events);
         let book = self.book.clone();
         let (events, effects, reply) = (decision.events, decision.effects, decision.reply);
-        self.pending.push(Pending { at, command, real_call, packet, book, events, effects, reply });
+        self.pending.push(Pending { at, command, real_call, packet, book, events, effects, reply, is_released: false });
         if self.outcome.decisions.is_multiple_of(self.check_every) {
             for violation in invariant::check(&self.world, &self.book) {
                 self.fault(format!("invariant: {violation}"));
@@ -378,8 +419,11 @@ impl Simulation {
             // The same batch again; nothing is decided and nothing answered meanwhile.
             self.failing_appends -= 1;
             self.now = self.now.plus_millis(200);
+            self.auditor.is_waiting = true;
         }
-        if self.crash_at_commit && self.pending.iter().any(|pending| !pending.events.is_empty()) {
+        let writes = self.pending.iter().any(|pending| !pending.events.is_empty());
+        let crashes_now = writes && !self.is_healed && self.crashes > 0 && self.rng.u8(..) < self.crashes;
+        if crashes_now || (self.crash_at_commit && writes) {
             self.crash_at_commit = false;
             let was_written = self.rng.bool();
             return self.crash(was_written);
@@ -388,7 +432,15 @@ impl Simulation {
         self.release_replies();
         self.pending.clear();
         if self.rng.u8(..50) == 0 {
-            self.snapshot = (self.world.image(), self.journal.len());
+            self.take_snapshot();
+        }
+    }
+
+    /// The journal so far is in the snapshot; it is played once more into a world of its own.
+    fn take_snapshot(&mut self) {
+        self.snapshot = self.world.image();
+        for fact in self.journal.drain(..) {
+            self.replayed.apply(fact.at, &fact.event);
         }
     }
 
@@ -405,6 +457,7 @@ impl Simulation {
                 }),
                 book: &pending.book,
                 events: &pending.events,
+                effects: &pending.effects,
                 reply: &pending.reply,
             };
             self.auditor.observe(&record);
@@ -414,7 +467,7 @@ impl Simulation {
             }
         }
         self.durable_book = self.book.clone();
-        self.auditor.compare(&self.world);
+        self.auditor.compare(&self.world, &self.book, self.now);
         self.collect_faults();
         for index in 0..self.pending.len() {
             self.note_stop(index);
@@ -429,13 +482,22 @@ impl Simulation {
             return;
         };
         if matches!(told.kind, AccountingKind::Stop | AccountingKind::Failed) {
+            // A change that failed is not the end, and is no word about it where it changed nothing.
+            let is_end = told.kind == AccountingKind::Stop || self.calls[call].answered_at.is_none();
+            if !is_end && !pending.events.iter().any(|event| matches!(event, Event::Settled(_))) {
+                return;
+            }
             let habits = &self.gateways[self.calls[call].gateway];
             let seconds = match (habits.session_times, habits.connect_times) {
                 (SessionTimes::True, _) => told.session_seconds,
                 (_, true) => told.connected_at.zip(told.disconnected_at).map(|(from, to)| to.seconds_since(from)),
                 _ => None,
             };
-            let seconds = if told.kind == AccountingKind::Failed { Some(0) } else { seconds };
+            let is_unanswered = told.kind == AccountingKind::Failed || self.calls[call].answered_at.is_none();
+            let seconds = if is_unanswered { Some(0) } else { seconds };
+            // Of a call longer than any may be, our own clock is asked, where it ran.
+            let longest = self.world.policy().call_seconds_max + 60;
+            let seconds = seconds.filter(|seconds| *seconds <= longest);
             self.auditor.real_calls[call].stops.push(ToldStop { origin: told.origin, seconds });
         }
     }
@@ -443,14 +505,13 @@ impl Simulation {
     fn release_replies(&mut self) {
         for index in 0..self.pending.len() {
             let pending = &mut self.pending[index];
-            let reply = std::mem::replace(&mut pending.reply, Reply::None);
-            let effects = std::mem::take(&mut pending.effects);
-            let packet = pending.packet;
+            if std::mem::replace(&mut pending.is_released, true) {
+                continue;
+            }
+            let (reply, effects, packet) = (pending.reply.clone(), pending.effects.clone(), pending.packet);
             if self.setting.planted == Some(Planted::AnswerBeforeWriting) {
                 // What was promised is a promise, written or not.
-                self.pending[index].reply = reply.clone();
                 self.note_stop(index);
-                self.pending[index].reply = Reply::None;
             }
             match &reply {
                 Reply::Accept(_) => self.outcome.accepted += 1,
@@ -471,49 +532,13 @@ impl Simulation {
         }
     }
 
-    /// A request to a gateway is on its way, perhaps more than once, or is lost and given up in the end.
-    fn ask_gateway(&mut self, effect: &Effect) {
-        let (call, asked) = match *effect {
-            Effect::Disconnect { call, .. } => (call, NasAsked::Disconnect),
-            Effect::Prolong { call, seconds } => (call, NasAsked::Prolong { seconds }),
-            Effect::Alarm(_) => return,
-        };
-        let gateway = self.gateway_of(call);
-        let delays = gateway.map(|gateway| self.fates(gateway)).unwrap_or_default();
-        if delays.is_empty() {
-            let answer = DisconnectAnswer::Unanswered;
-            self.schedule_in(20_000, Happening::NasAnswers { answered: NasAnswered { call, asked, answer } });
-        }
-        for (nth, delay) in delays.into_iter().enumerate() {
-            let is_first = nth == 0;
-            let happening = match asked {
-                NasAsked::Disconnect => Happening::DisconnectArrives { call, is_first },
-                NasAsked::Prolong { seconds } => Happening::ProlongArrives { call, seconds, is_first },
-            };
-            self.schedule_in(delay, happening);
-        }
-    }
-
-    /// The gateway's answer is on its way back, or it is deaf.
-    fn gateway_answers(&mut self, call: CallId, asked: NasAsked, is_first: bool, obeys: bool) {
-        if !is_first {
-            return;
-        }
-        let is_up = self.real_call_of(call).is_some();
-        let answer = match (is_up, obeys, self.rng.u8(..3)) {
-            (false, ..) => DisconnectAnswer::Refused(Some(SESSION_CONTEXT_NOT_FOUND)),
-            (true, true, _) => DisconnectAnswer::Acknowledged,
-            (true, false, 0) => DisconnectAnswer::Refused(Some(501)),
-            (true, false, 1) => DisconnectAnswer::Refused(None),
-            (true, false, _) => DisconnectAnswer::Unanswered,
-        };
-        let delay = if answer == DisconnectAnswer::Unanswered { 20_000 } else { self.rng.u64(1..500) };
-        self.schedule_in(delay, Happening::NasAnswers { answered: NasAnswered { call, asked, answer } });
-    }
-
     /// The process dies: what was not written is gone, and nobody was told of it.
     fn crash(&mut self, was_written: bool) {
-        self.outcome.crashes += 1;
+        if was_written {
+            self.outcome.crashes_after_writing += 1;
+        } else {
+            self.outcome.crashes_before_writing += 1;
+        }
         if self.setting.traces {
             let _ = writeln!(self.outcome.trace, "{} CRASH, written: {was_written}", self.clock());
         }
@@ -530,7 +555,7 @@ impl Simulation {
             self.recover();
         }
         self.pending.clear();
-        self.auditor.compare(&self.world);
+        self.auditor.compare(&self.world, &self.book, self.now);
         self.collect_faults();
         for violation in invariant::check(&self.world, &self.book) {
             self.fault(format!("invariant: after a restart: {violation}"));
@@ -539,92 +564,25 @@ impl Simulation {
 
     fn recover(&mut self) {
         let policy = *self.world.policy();
-        let (image, sequence) = &self.snapshot;
-        let mut world = World::from_image(policy, image.clone());
-        let tail = &self.journal[*sequence..];
+        let mut world = World::from_image(policy, self.snapshot.clone());
         let tail = match self.setting.planted {
-            Some(planted) => planted.tail(tail),
-            None => tail,
+            Some(planted) => planted.tail(&self.journal),
+            None => &self.journal,
         };
         for fact in tail {
             world.apply(fact.at, &fact.event);
         }
         self.world = world;
         self.book = self.durable_book.clone();
-        for effect in control::pending(&self.world) {
+        self.life += 1;
+        let effects = match self.setting.planted {
+            Some(Planted::LoseEffects) => Vec::new(),
+            _ => control::pending(&self.world),
+        };
+        self.auditor.restarted(&effects);
+        for effect in effects {
             self.ask_gateway(&effect);
         }
-    }
-
-    // ------------------------------------------------------------------ the network
-
-    /// When the copies of a datagram arrive, in milliseconds; none where it is lost.
-    fn fates(&mut self, gateway: usize) -> Vec<u64> {
-        if self.setting.is_calm {
-            return vec![1];
-        }
-        if self.now < self.unreachable_until[gateway] {
-            return Vec::new();
-        }
-        let delay = |rng: &mut Rng| match rng.u8(..20) {
-            0 => rng.u64(100..9_000),
-            _ => rng.u64(1..40),
-        };
-        let mut fates = Vec::new();
-        if self.rng.u8(..12) != 0 {
-            fates.push(delay(&mut self.rng));
-        }
-        if self.rng.u8(..15) == 0 {
-            fates.push(delay(&mut self.rng));
-        }
-        fates
-    }
-
-    fn send(&mut self, call: Option<usize>, gateway: usize, command: Command, tries: u32) {
-        let packet = self.packets.len();
-        let sent_first_at = self.now;
-        let tries_left = tries;
-        self.packets.push(Packet { call, gateway, command, tries_left, is_acknowledged: false, sent_first_at });
-        self.transmit(packet);
-    }
-
-    fn transmit(&mut self, packet: usize) {
-        let gateway = self.packets[packet].gateway;
-        for delay in self.fates(gateway) {
-            self.schedule_in(delay, Happening::Arrival { packet });
-        }
-        let again = self.rng.u64(2_500..5_000);
-        self.schedule_in(again, Happening::Retry { packet });
-    }
-
-    fn retry(&mut self, packet: usize) {
-        let now = self.now;
-        let sent = &mut self.packets[packet];
-        if sent.is_acknowledged || sent.tries_left == 0 {
-            return;
-        }
-        sent.tries_left -= 1;
-        let delay_times = self.gateways[sent.gateway].delay_times;
-        if let Command::Account(told) = &mut sent.command
-            && delay_times == DelayTimes::True
-        {
-            told.delay_seconds = u32::try_from(now.seconds_since(sent.sent_first_at)).ok();
-        }
-        self.transmit(packet);
-    }
-
-    fn arrive(&mut self, packet: usize) {
-        let sent = &self.packets[packet];
-        let (mut command, call) = (sent.command.clone(), sent.call);
-        self.project();
-        if let Command::Account(told) = &mut command
-            && !self.world.remembers(told.nas, &told.identity)
-        {
-            told.recalled = self.recall(told.nas, &told.identity).map(Box::new);
-            self.outcome.recalled += u64::from(told.recalled.is_some());
-        }
-        self.decide(command, call, Some(packet));
-        self.commit_perhaps();
     }
 
     fn project(&mut self) {
@@ -633,472 +591,24 @@ impl Simulation {
         self.tables.extend(projected.map(|(_, call)| (call.id, call)));
     }
 
-    /// What the tables know of a packet's call.
-    fn recall(&self, nas: NasKey, identity: &CallIdentity) -> Option<Call> {
-        let found = recall::<Infallible>(nas, identity, |name| {
-            let of_name = self.tables.values().rev().filter(|call| name.is_of(call));
-            Ok(of_name.cloned().collect())
-        });
-        found.unwrap_or_else(|never| match never {}).map(|call| *call)
-    }
-
-    // ------------------------------------------------------------------ what happens
-
-    fn happen(&mut self, happening: Happening) {
-        match happening {
-            Happening::NewCall => self.new_call(),
-            Happening::Arrival { packet } => self.arrive(packet),
-            Happening::Retry { packet } => self.retry(packet),
-            Happening::ReplyArrives { packet, reply } => self.reply_arrives(packet, reply),
-            Happening::Answered { call } => self.answered(call),
-            Happening::Fails { call } => self.fails(call),
-            Happening::Interim { call } => self.interim(call),
-            Happening::HangsUp { call } => self.hangs_up_now(call),
-            Happening::AsksAgain { call } => self.asks_again(call),
-            Happening::DisconnectArrives { call, is_first } => self.disconnect_arrives(call, is_first),
-            Happening::ProlongArrives { call, seconds, is_first } => self.prolong_arrives(call, seconds, is_first),
-            Happening::NasAnswers { answered } => {
-                self.decide(Command::NasAnswered(answered), None, None);
-                self.commit_perhaps();
-            }
-            Happening::Reboot { gateway } => self.reboot(gateway),
-            Happening::Partition { gateway } => {
-                let seconds = self.rng.u64(5..400);
-                self.unreachable_until[gateway] = self.now.plus_seconds(seconds);
-            }
-            Happening::Operator => self.operator(),
-            Happening::Crash => self.crash_at_commit = true,
-            Happening::StoreFails => self.failing_appends = self.rng.u32(1..20),
-        }
-    }
-
-    fn new_call(&mut self) {
-        let gateway = self.rng.usize(..self.gateways.len());
-        let habits = self.gateways[gateway].clone();
-        self.names[gateway] += 1;
-        let mut name = self.names[gateway];
-        let mut is_confusing = false;
-        if habits.reuses_names && self.rng.u8(..3) == 0 {
-            name = self.rng.u32(1..=self.names[gateway]);
-        }
-        if habits.tells_other_numbers || !habits.names_calls_early {
-            // A call that is told of by another number cannot be told from one that was never named.
-            is_confusing = !habits.names_calls_early;
-        }
-        let called = match self.rng.u8(..4) {
-            0 => self.rng.usize(..NUMBERS.len()),
-            _ => self.rng.usize(..4),
-        };
-        let call = self.calls.len();
-        self.calls.push(Played {
-            gateway,
-            account: self.accounts[self.rng.usize(..self.accounts.len())],
-            called,
-            name,
-            class: None,
-            answered_at: None,
-            ended_at: None,
-            hang_up_at: None,
-            cut_at: None,
-            began_at: self.now,
-            timeout: None,
-            attempts: 0,
-            is_confusing,
-        });
-        self.auditor.real_calls.push(RealCall::default());
-        if habits.authorizes {
-            self.ask(call);
-        } else {
-            self.ring(call);
-        }
-    }
-
-    fn ask(&mut self, call: usize) {
-        let played = &self.calls[call];
-        let habits = &self.gateways[played.gateway];
-        let mut identity = self.identity(call, LegOrigin::Answer);
-        identity.class = None;
-        if !habits.names_calls_early {
-            identity = CallIdentity::default();
-        }
-        let wrong = played.attempts == 0 && self.rng.u8(..40) == 0;
-        let request = Authorize {
-            nas: habits.nas,
-            user_name: (*b"user").into(),
-            account: Some(played.account),
-            proof: if wrong { Proof::Wrong } else { Proof::Right },
-            identity,
-            caller: Some("4930999".into()),
-            called: Some(NUMBERS[played.called].into()),
-            connection: None,
-            packet: None,
-        };
-        let gateway = played.gateway;
-        self.send(Some(call), gateway, Command::Authorize(Box::new(request)), 2);
-    }
-
-    fn identity(&self, call: usize, origin: LegOrigin) -> CallIdentity {
-        let played = &self.calls[call];
-        let habits = &self.gateways[played.gateway];
-        let key = format!("{}-{}", played.gateway, played.name);
-        let conf_id = habits.two_legs.then(|| {
-            let mut bytes = [0; 16];
-            bytes[..8].copy_from_slice(&(call as u64).to_be_bytes());
-            ConfId(bytes)
-        });
-        let session = if habits.two_legs { format!("{key}-{}", origin.as_str()) } else { key.clone() };
-        CallIdentity {
-            class: played.class.filter(|_| habits.returns_class),
-            key: Some(CallKey(key.into_bytes().into())),
-            conf_id,
-            session_id: session.into_bytes().into(),
-            identification: Box::default(),
-        }
-    }
-
-    fn ring(&mut self, call: usize) {
-        let setup = self.rng.u64(500..20_000);
-        let happening = if self.rng.u8(..5) == 0 { Happening::Fails { call } } else { Happening::Answered { call } };
-        self.schedule_in(setup, happening);
-    }
-
-    fn account(&mut self, call: usize, kind: AccountingKind, origin: LegOrigin, at: Timestamp, attempt: u32) {
-        let played = &self.calls[call];
-        let gateway = played.gateway;
-        let habits = &self.gateways[gateway];
-        let its_clock = |at: Timestamp| at.plus_millis(habits.clock_offset_millis);
-        let ends = matches!(kind, AccountingKind::Stop | AccountingKind::Failed);
-        let hunting_failed = attempt > 0;
-        let answered = played.answered_at.filter(|_| !hunting_failed);
-        // The carrier's side counts longer.
-        let longer = u64::from(origin == LegOrigin::Originate);
-        let up = answered.map(|from| at.seconds_since(from)).map(|up| if up > 0 { up + longer } else { up });
-        let session_seconds = match habits.session_times {
-            SessionTimes::Absent => None,
-            SessionTimes::Nonsense => Some(u64::from(u32::MAX)),
-            SessionTimes::True if kind == AccountingKind::Start => None,
-            SessionTimes::True => Some(up.unwrap_or(0)),
-        };
-        let other_number = habits.tells_other_numbers && call.is_multiple_of(3);
-        let told = Accounting {
-            nas: habits.nas,
-            kind,
-            identity: self.identity(call, origin),
-            origin,
-            remote_address: (origin == LegOrigin::Originate)
-                .then(|| format!("198.51.100.{}", attempt + 1).parse().expect("an address")),
-            connection: None,
-            user_name: Some((*b"user").into()),
-            account: Some(played.account),
-            caller: None,
-            called: Some(NUMBERS[if other_number { 3 } else { played.called }].into()),
-            event_at: habits.event_timestamps.then(|| its_clock(at).floor_second()),
-            delay_seconds: match habits.delay_times {
-                DelayTimes::Absent => None,
-                DelayTimes::True => Some(0),
-                DelayTimes::Nonsense => Some(1_772_494_200),
-            },
-            setup_at: (habits.connect_times && origin == LegOrigin::Answer).then(|| its_clock(played.began_at)),
-            connected_at: answered.filter(|_| habits.connect_times).map(its_clock),
-            disconnected_at: (habits.connect_times && ends && answered.is_some()).then(|| its_clock(at)),
-            session_seconds,
-            cause: None,
-            rings: false,
-            may_be_periodic: kind == AccountingKind::Interim,
-            recalled: None,
-            packet: None,
-        };
-        let tries = if ends { 8 } else { 3 };
-        self.send(Some(call), gateway, Command::Account(Box::new(told)), tries);
-    }
-
-    fn reply_arrives(&mut self, packet: usize, reply: Reply) {
-        let sent = &mut self.packets[packet];
-        let is_again = std::mem::replace(&mut sent.is_acknowledged, true);
-        let (Some(call), false) = (sent.call, is_again) else { return };
-        if self.calls[call].ended_at.is_some() {
+    /// What is so old that nothing can speak of it any more is judged and forgotten here.
+    fn put_away(&mut self) {
+        if self.now < self.put_away_at {
             return;
         }
-        // An interim or Start that is answered, a prolongation that is refused: the call goes on.
-        if let Reply::Accept(accept) = reply {
-            let is_first = self.calls[call].timeout.is_none();
-            let played = &mut self.calls[call];
-            played.class = accept.call.or(played.class);
-            played.timeout = accept.session_timeout.map(u64::from);
-            if is_first {
-                self.ring(call);
-            } else if let Some(timeout) = played.timeout {
-                played.cut_at = Some(self.now.plus_seconds(timeout));
-                self.plan_end(call);
-            }
+        self.put_away_at = self.now.plus_seconds(DAY_SECONDS / 4);
+        let oldest = self.now.minus_seconds(KEPT_SECONDS);
+        while self.packets.take_oldest_if(|packet| packet.sent_last_at < oldest).is_some() {}
+        let has_room = |call: &Call| call.remembered_since().is_some_and(|since| since >= oldest);
+        self.tables.retain(|_, call| has_room(call));
+        // Calls stay for longer than whatever may speak of them.
+        let oldest = oldest.minus_seconds(DAY_SECONDS);
+        let live_from = self.live.first().copied().unwrap_or(usize::MAX);
+        while self.calls.first() < live_from && self.calls.take_oldest_if(|call| call.began_at < oldest).is_some() {
+            self.auditor.judge_oldest_call();
         }
-    }
-
-    fn answered(&mut self, call: usize) {
-        let talk = match self.rng.u8(..6) {
-            0 => self.rng.i64(0..5_000),
-            5 => self.rng.i64(600_000..2_000_000),
-            _ => self.rng.i64(5_000..400_000),
-        };
-        let now = self.now;
-        let played = &mut self.calls[call];
-        if played.ended_at.is_some() {
-            return;
-        }
-        played.answered_at = Some(now);
-        played.hang_up_at = Some(now.plus_millis(talk));
-        played.cut_at = played.timeout.map(|timeout| now.plus_seconds(timeout));
-        let habits = self.gateways[played.gateway].clone();
-        self.plan_end(call);
-        if habits.hunts {
-            for attempt in 1..self.rng.u32(1..4) {
-                self.account(call, AccountingKind::Stop, LegOrigin::Originate, now, attempt);
-            }
-        }
-        if !habits.stop_only {
-            let mut legs = vec![LegOrigin::Answer];
-            if habits.two_legs {
-                legs.push(LegOrigin::Originate);
-                self.rng.shuffle(&mut legs);
-            }
-            for origin in legs {
-                self.account(call, AccountingKind::Start, origin, now, 0);
-            }
-            if habits.interims {
-                self.schedule_in(60_000, Happening::Interim { call });
-            }
-        }
-    }
-
-    /// When the call ends by itself: somebody hangs up, or the gateway cuts it.
-    fn plan_end(&mut self, call: usize) {
-        let played = &self.calls[call];
-        let habits = &self.gateways[played.gateway];
-        let cut = played.cut_at.filter(|_| habits.obeys_timeout);
-        let Some(ends) = played.hang_up_at.into_iter().chain(cut).min() else { return };
-        let asks = habits.reauthorizes.then_some(played.timeout).flatten();
-        self.schedule(ends, Happening::HangsUp { call });
-        if let (Some(timeout), Some(cut)) = (asks, cut) {
-            let early = cut.minus_seconds((timeout / 4).min(8));
-            self.schedule(early, Happening::AsksAgain { call });
-        }
-    }
-
-    fn hangs_up_now(&mut self, call: usize) {
-        let played = &self.calls[call];
-        let habits = &self.gateways[played.gateway];
-        let cut = played.cut_at.filter(|_| habits.obeys_timeout);
-        // A call that was prolonged meanwhile goes on.
-        if played.ended_at.is_some() || played.hang_up_at.into_iter().chain(cut).min() > Some(self.now) {
-            return;
-        }
-        self.end(call);
-    }
-
-    fn end(&mut self, call: usize) {
-        let now = self.now;
-        let played = &mut self.calls[call];
-        played.ended_at = Some(now);
-        let seconds = played.answered_at.map_or(0, |from| now.seconds_since(from));
-        self.auditor.real_calls[call].seconds = seconds;
-        let habits = self.gateways[self.calls[call].gateway].clone();
-        // A proxy's own cut sends no Stop.
-        let was_cut = self.calls[call].cut_at.is_some_and(|cut| cut <= now);
-        if !habits.interims && !habits.two_legs && was_cut && self.rng.bool() {
-            return;
-        }
-        let mut legs = vec![LegOrigin::Answer];
-        if habits.two_legs {
-            legs.push(LegOrigin::Originate);
-            self.rng.shuffle(&mut legs);
-        }
-        for origin in legs {
-            self.account(call, AccountingKind::Stop, origin, now, 0);
-        }
-    }
-
-    fn fails(&mut self, call: usize) {
-        if self.calls[call].ended_at.is_none() {
-            self.calls[call].ended_at = Some(self.now);
-            // Many gateways say nothing of a call that failed.
-            let kind = [AccountingKind::Stop, AccountingKind::Failed][self.rng.usize(..2)];
-            if self.rng.u8(..3) != 0 {
-                self.account(call, kind, LegOrigin::Answer, self.now, 0);
-            }
-        }
-    }
-
-    fn interim(&mut self, call: usize) {
-        if self.calls[call].ended_at.is_none() {
-            self.account(call, AccountingKind::Interim, LegOrigin::Answer, self.now, 0);
-            self.schedule_in(60_000, Happening::Interim { call });
-        }
-    }
-
-    fn asks_again(&mut self, call: usize) {
-        if self.calls[call].ended_at.is_none() {
-            self.calls[call].attempts += 1;
-            self.ask(call);
-        }
-    }
-
-    /// The call that is up at its gateway, as the gateway finds it: by Class, else by its own name.
-    fn real_call_of(&self, id: CallId) -> Option<usize> {
-        let known = self.world.call(id)?;
-        let at_gateway = |call: &usize| {
-            let played = &self.calls[*call];
-            played.ended_at.is_none() && self.gateways[played.gateway].nas == known.nas
-        };
-        let by_class = |call: &usize| self.calls[*call].class == Some(id);
-        let by_name = |call: &usize| self.identity(*call, LegOrigin::Answer).key == known.key;
-        let newest = || (0..self.calls.len()).rev().filter(at_gateway);
-        newest().find(by_class).or_else(|| newest().find(by_name))
-    }
-
-    fn gateway_of(&self, id: CallId) -> Option<usize> {
-        let nas = self.world.call(id)?.nas;
-        self.gateways.iter().position(|habits| habits.nas == nas)
-    }
-
-    fn disconnect_arrives(&mut self, id: CallId, is_first: bool) {
-        let Some(gateway) = self.gateway_of(id) else { return };
-        let takes = self.book.nas(self.gateways[gateway].nas).is_some_and(|nas| nas.disconnect.is_some());
-        if !takes {
-            let (asked, answer) = (NasAsked::Disconnect, DisconnectAnswer::NotSent);
-            return self.schedule_in(1, Happening::NasAnswers { answered: NasAnswered { call: id, asked, answer } });
-        }
-        let obeys = self.gateways[gateway].obeys_disconnect;
-        let call = self.real_call_of(id).filter(|call| self.calls[*call].answered_at.is_some());
-        self.gateway_answers(id, NasAsked::Disconnect, is_first, obeys && call.is_some());
-        if let Some(call) = call.filter(|_| obeys) {
-            self.end(call);
-        }
-    }
-
-    fn prolong_arrives(&mut self, id: CallId, seconds: u64, is_first: bool) {
-        self.gateway_answers(id, NasAsked::Prolong { seconds }, is_first, true);
-        let Some(call) = self.real_call_of(id) else { return };
-        let played = &mut self.calls[call];
-        if let (Some(from), None) = (played.answered_at, played.ended_at) {
-            played.cut_at = Some(from.plus_seconds(seconds));
-            self.plan_end(call);
-        }
-    }
-
-    fn reboot(&mut self, gateway: usize) {
-        let now = self.now;
-        for played in self.calls.iter_mut().filter(|played| played.gateway == gateway) {
-            played.ended_at = played.ended_at.or(Some(now));
-        }
-        for packet in self.packets.iter_mut().filter(|packet| packet.gateway == gateway) {
-            packet.tries_left = 0;
-        }
-        for (call, played) in self.calls.iter().enumerate().filter(|(_, played)| played.gateway == gateway) {
-            if let (Some(from), Some(to)) = (played.answered_at, played.ended_at) {
-                self.auditor.real_calls[call].seconds = to.seconds_since(from);
-            }
-        }
-        if self.gateways[gateway].reuses_names {
-            self.names[gateway] = 0;
-        }
-        let event_at = self.gateways[gateway].event_timestamps.then(|| now.floor_second());
-        let nas = self.gateways[gateway].nas;
-        self.send(None, gateway, Command::RestartNas { nas, event_at }, 5);
-    }
-
-    // ------------------------------------------------------------------ operators
-
-    fn operator(&mut self) {
-        let parties: Vec<_> = self.book.parties().map(|party| party.key).collect();
-        let party = parties[self.rng.usize(..parties.len())];
-        let command = match self.rng.u8(..8) {
-            0 | 1 => self.post(party, PostKind::TopUp),
-            2 => self.post(party, PostKind::Adjustment),
-            3 => self.change_party(party),
-            4 => self.change_tariff(),
-            5 | 6 => {
-                let alive: Vec<_> = self.world.calls().filter(|call| call.is_alive()).map(|call| call.id).collect();
-                if alive.is_empty() {
-                    return;
-                }
-                let call = alive[self.rng.usize(..alive.len())];
-                let by = "operator".into();
-                match self.rng.bool() {
-                    true => Command::RemoveCall { call, by },
-                    false => Command::DisconnectCall { call, by },
-                }
-            }
-            _ => self.change_account(),
-        };
-        self.decide(command.clone(), None, None);
-        if self.rng.bool() {
-            // The same again, as a person does who has not seen the answer.
-            self.decide(command, None, None);
-        }
-        self.commit_perhaps();
-    }
-
-    fn post(&mut self, party: ringfence::domain::id::PartyKey, kind: PostKind) -> Command {
-        let amount = match kind {
-            PostKind::TopUp => self.rng.i64(1..3_000_000),
-            PostKind::Adjustment => self.rng.i64(-500_000..500_000),
-        };
-        self.keys_posted += 1;
-        Command::PostEntry(Box::new(PostEntry {
-            party,
-            kind,
-            amount: Money::from_micros(amount),
-            note: "".into(),
-            idempotency_key: Some(format!("key {}", self.keys_posted).into()),
-            known: None,
-            by: "operator".into(),
-        }))
-    }
-
-    fn change(
-        &self,
-        change: BookChange,
-        tables: Option<(ringfence::domain::id::TariffKey, Arc<ringfence::domain::tariff::RateTable>)>,
-    ) -> Command {
-        let mut book = Book::clone(&self.book);
-        book.apply(&change).expect("a change that keeps the book consistent");
-        if let Some((key, table)) = tables {
-            book.set_rates(key, table);
-        }
-        let changes = vec![change];
-        Command::ChangeBook(Box::new(ChangeBook {
-            changes,
-            book: Arc::new(book),
-            opening: Vec::new(),
-            by: "operator".into(),
-        }))
-    }
-
-    fn change_party(&mut self, key: ringfence::domain::id::PartyKey) -> Command {
-        let mut party = ringfence::domain::party::Party::clone(self.book.party(key).expect("one of the book's"));
-        match self.rng.u8(..3) {
-            0 => party.blocked = !party.blocked,
-            1 => party.credit_limit = Money::from_micros(self.rng.i64(0..1_000_000)),
-            _ => party.calls_max = self.rng.bool().then(|| self.rng.u32(0..5)),
-        }
-        self.change(BookChange::PutParty(party), None)
-    }
-
-    fn change_account(&mut self) -> Command {
-        let key = self.accounts[self.rng.usize(..self.accounts.len())];
-        let mut account = ringfence::domain::party::Account::clone(self.book.account(key).expect("one of the book's"));
-        account.blocked = !account.blocked;
-        self.change(BookChange::PutAccount(account), None)
-    }
-
-    /// Another price list while calls are up: it holds for the next ones.
-    fn change_tariff(&mut self) -> Command {
-        let tariffs: Vec<_> = self.book.tariffs().cloned().collect();
-        let mut tariff = ringfence::domain::tariff::Tariff::clone(&tariffs[self.rng.usize(..tariffs.len())]);
-        tariff.version += 1;
-        let key = tariff.key;
-        let table = rate_table(&mut self.rng);
-        self.change(BookChange::PutTariff(tariff), Some((key, table)))
+        self.auditor.put_away(oldest.minus_seconds(DAY_SECONDS));
+        self.collect_faults();
     }
 
     // ------------------------------------------------------------------ for people
@@ -1109,13 +619,24 @@ impl Simulation {
     }
 
     fn trace(&mut self, command: &Command, real_call: Option<usize>, events: &[Event], reply: &Reply) {
+        if self.outcome.trace.len() > 2 * TRACE_MAX {
+            let from = self.outcome.trace.len() - TRACE_MAX;
+            let from = self.outcome.trace[from..].find('\n').map_or(from, |line| from + line);
+            self.outcome.trace.drain(..from);
+        }
         let what = match command {
             Command::Authorize(request) => {
                 format!("authorize account {:?} to {:?} from nas {}", request.account, request.called, request.nas)
             }
             Command::Account(told) => format!(
-                "{:?} {:?} from nas {} session {:?} event {:?} class {:?}",
-                told.kind, told.origin, told.nas, told.session_seconds, told.event_at, told.identity.class
+                "{:?} {:?} from nas {} session {:?} event {:?} delay {:?} class {:?}",
+                told.kind,
+                told.origin,
+                told.nas,
+                told.session_seconds,
+                told.event_at,
+                told.delay_seconds,
+                told.identity.class
             ),
             Command::ChangeBook(change) => format!("change of {} things", change.changes.len()),
             other => format!("{other:?}"),
@@ -1131,7 +652,7 @@ impl Simulation {
                 Event::Corrected(corrected) => format!("Corrected {} to {} s", corrected.call, corrected.seconds),
                 Event::BookChanged { .. } => "BookChanged".into(),
                 Event::Recalled(call) => format!("Recalled {}", call.id),
-                Event::Forgotten { .. } => continue,
+                Event::Forgotten { calls } => format!("Forgotten {calls:?}"),
                 other => format!("{other:?}"),
             };
             let _ = writeln!(self.outcome.trace, "    {text}");

@@ -49,6 +49,26 @@ pub struct Habits {
     pub reuses_names: bool,
     /// Tells another number in accounting than it asked about.
     pub tells_other_numbers: bool,
+    pub failover: Failover,
+    /// Keeps what was not answered and sends it when it can.
+    pub keeps_backlog: bool,
+    /// Tells of a cancelled call by a Stop and then a Failed, with no Start ever.
+    pub reports_cancels: bool,
+    /// Sends an interim, or a Failed, when a party changes the call while it is up.
+    pub reinvites: bool,
+    /// Tells that the called side rings.
+    pub tells_progress: bool,
+}
+
+/// What a gateway does with a packet that stays unanswered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    /// It gives up.
+    No,
+    /// It asks another server, and the next packet is tried here first again.
+    EachPacket,
+    /// It asks another server, and goes on there for a while.
+    ForAWhile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +149,7 @@ pub fn scene(rng: &mut Rng) -> Scene {
 
 fn policy(rng: &mut Rng) -> Policy {
     let chunk_seconds = rng.u64(10..=120);
-    let lead_seconds = rng.u64(2..=5);
+    let lead_seconds = if rng.u8(..4) == 0 { rng.u64(2..=chunk_seconds / 2) } else { rng.u64(2..=5) };
     Policy {
         chunk_seconds,
         lead_seconds,
@@ -157,7 +177,8 @@ pub fn rate_table(rng: &mut Rng) -> Arc<RateTable> {
         if missing {
             continue;
         }
-        let turn = BEGINNING.plus_seconds(rng.u64(300..2_000));
+        let turn = if rng.bool() { rng.u64(300..2_000) } else { rng.u64(2_000..100_000) };
+        let turn = BEGINNING.plus_seconds(turn);
         match rng.u8(..6) {
             0 => {
                 rates.push(rate(rng, prefix, None, Some(turn)));
@@ -245,7 +266,16 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
         delay_times: if rng.bool() { DelayTimes::True } else { DelayTimes::Absent },
         reuses_names: false,
         tells_other_numbers: false,
+        failover: [Failover::No, Failover::No, Failover::EachPacket, Failover::ForAWhile][rng.usize(..4)],
+        keeps_backlog: rng.u8(..4) == 0,
+        reports_cancels: false,
+        reinvites: false,
+        tells_progress: rng.u8(..4) == 0,
     };
+    if habits.keeps_backlog {
+        // What comes so late must say of when it is, or nobody can tell it from another call.
+        habits.event_timestamps = true;
+    }
     let mut dialect = DialectName::Rfc;
     let mut guard = None;
     let mut missing_stop = None;
@@ -269,6 +299,7 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
             habits.authorizes = false;
             habits.reuses_names = rng.bool();
             habits.returns_class = false;
+            habits.stop_only = rng.u8(..4) == 0;
         }
         // Reboots, and then begins its names again.
         4 => {
@@ -300,11 +331,14 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
             habits.obeys_disconnect = false;
             guard = [None, Some(Guard::Chunk), Some(Guard::Extend)][rng.usize(..3)];
         }
-        // A proxy: no interims, no names before accounting, no Stop where it cuts by itself.
+        // A proxy: no periodic interims, no names before accounting, no Stop where it cuts by itself.
         _ => {
             dialect = DialectName::Kamailio;
             habits.interims = false;
             habits.names_calls_early = rng.bool();
+            habits.reuses_names = rng.bool();
+            habits.reports_cancels = rng.bool();
+            habits.reinvites = true;
             missing_stop = [None, Some(MissingStop::LastSeen)][rng.usize(..2)];
         }
     }
@@ -321,7 +355,7 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
         dialect,
         guard,
         grant_seconds_max: rng.u32(60..3_600),
-        stop_only: habits.stop_only,
+        stop_only: habits.stop_only && habits.authorizes,
         interims: (habits.interims && rng.bool()).then_some(Interims::Periodic),
         missing_stop,
         session_timeout_from: None,
