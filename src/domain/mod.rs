@@ -41,6 +41,7 @@ pub mod world;
 
 mod accounting;
 mod authorize;
+pub mod boot;
 mod draft;
 mod due;
 mod operate;

@@ -511,7 +511,7 @@ mod tests {
     use super::*;
     use crate::domain::call::LegOrigin;
     use crate::domain::command::ChangeBook;
-    use crate::domain::command::{Accounting, AccountingKind};
+    use crate::domain::command::{Accounting, AccountingKind, Restart};
     use crate::domain::policy::Policy;
     use crate::service::engine_queue::{AskError, EngineHandle, engine_queue};
     use crate::service::registry::{RegistryReader, registry};
@@ -654,7 +654,7 @@ mod tests {
 
     /// Each is a durable fact, as no two are of one NAS.
     fn restart(nas: u32) -> Command {
-        Command::RestartNas { nas: NasKey(nas), event_at: None }
+        Command::RestartNas(Restart { nas: NasKey(nas), ..Restart::default() })
     }
 
     fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

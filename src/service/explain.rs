@@ -40,7 +40,7 @@ pub fn word(event: &Event) -> &'static str {
         Event::Revived { .. } => "revived",
         Event::Recalled(_) => "recalled",
         Event::Forgotten { .. } => "forgotten",
-        Event::NasRestarted { .. } => "nas_restarted",
+        Event::NasRestarted { .. } | Event::Booted { .. } => "nas_restarted",
         Event::BookChanged { .. } => "changed",
         Event::EntryPosted(_) => "posted",
         Event::PacketSeen { .. } => "packet",
@@ -97,7 +97,9 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
         Event::Revived { .. } => "up although it was closed: it takes its slots again".into(),
         Event::Recalled(call) => format!("brought back from the tables: {}", call.state),
         Event::Forgotten { calls } => format!("left memory, with {} calls", calls.len()),
-        Event::NasRestarted { nas, at } => format!("nas {} started anew at {}", names.nas(*nas), format_instant(*at)),
+        Event::NasRestarted { nas, at } | Event::Booted { nas, at, .. } => {
+            format!("nas {} started anew at {}", names.nas(*nas), format_instant(*at))
+        }
         Event::BookChanged { changes, by } => format!("{} changes by {}", changes.len(), escape(by.as_bytes())),
         Event::EntryPosted(entry) => {
             let (party, kind) = (names.party(entry.party), entry.kind.as_str());

@@ -7,7 +7,7 @@ use ringfence::domain::call::{CallKey, DisconnectAnswer, LegOrigin};
 use ringfence::domain::cdr::Cdr;
 use ringfence::domain::command::{
     Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, NasAnswered, NasAsked, PostEntry,
-    PostKind, Proof, Quote,
+    PostKind, Proof, Quote, Restart,
 };
 use ringfence::domain::decision::{Accept, Alarm, Because, Done, Effect, Quoted, Rejected, Reply};
 use ringfence::domain::id::{CallId, ConfId, NasKey};
@@ -152,8 +152,14 @@ impl Player {
                         self.submit(None, Command::NasAnswered(NasAnswered { call, asked, answer }))
                     }
                     "restarts" => {
-                        let event_at = words.time("event")?;
-                        self.submit(None, Command::RestartNas { nas, event_at })
+                        let told = Restart {
+                            nas,
+                            sender: cast::naming(words)?,
+                            event_at: words.time("event")?,
+                            delay_seconds: words.parsed("delay")?,
+                            word: words.parsed("word")?,
+                        };
+                        self.submit(None, Command::RestartNas(told))
                     }
                     other => Err(format!("a nas does not {other}")),
                 }
@@ -194,7 +200,7 @@ impl Player {
             key: key.map(|key| CallKey(key.as_bytes().into())),
             conf_id,
             session_id: session_id.as_bytes().into(),
-            identification: Box::default(),
+            identification: cast::naming(words)?,
         })
     }
 

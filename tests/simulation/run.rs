@@ -11,7 +11,7 @@ use ringfence::domain::book::{Book, BookChange};
 use ringfence::domain::call::{Call, CallKey, DisconnectAnswer, LegOrigin, SESSION_CONTEXT_NOT_FOUND};
 use ringfence::domain::command::{
     Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, NasAnswered, NasAsked, PostEntry,
-    PostKind, Proof,
+    PostKind, Proof, Restart,
 };
 use ringfence::domain::control;
 use ringfence::domain::decision::{Effect, Event, Fact, Reply};
@@ -1001,7 +1001,7 @@ impl Simulation {
         }
         let event_at = self.gateways[gateway].event_timestamps.then(|| now.floor_second());
         let nas = self.gateways[gateway].nas;
-        self.send(None, gateway, Command::RestartNas { nas, event_at }, 5);
+        self.send(None, gateway, Command::RestartNas(Restart { nas, event_at, ..Restart::default() }), 5);
     }
 
     // ------------------------------------------------------------------ operators
