@@ -36,6 +36,7 @@ pub mod policy;
 pub mod control;
 pub mod deadline;
 pub mod engine;
+pub mod error_cause;
 pub mod recall;
 pub mod world;
 

@@ -221,6 +221,19 @@ impl World {
         }
     }
 
+    /// Sets aside what is due for a call: what nothing comes of must not hold up what is due for others.
+    /// False where the call is not known.
+    pub fn put_off(&mut self, call: CallId, until: Timestamp) -> bool {
+        if !self.calls.contains_key(&call) {
+            return false;
+        }
+        self.reconsider.forget(call);
+        if let Some(at) = self.deadline_of.insert(call, until) {
+            self.deadlines.remove(&(at, call));
+        }
+        self.deadlines.insert((until, call))
+    }
+
     /// A call, up or remembered.
     pub fn call(&self, id: CallId) -> Option<&Call> {
         self.calls.get(&id)

@@ -126,7 +126,10 @@ impl Player {
     fn act(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         match words.next("who")? {
             "wait" => Ok(()),
-            "restart" => self.stage()?.restart(),
+            "restart" => {
+                let down_seconds = words.parsed("down")?.unwrap_or(0);
+                self.stage()?.restart(down_seconds)
+            }
             "operator" => self.operate(words),
             nas => {
                 let stage = self.stage()?;
@@ -142,6 +145,7 @@ impl Player {
                         let answer = match words.next("an answer")? {
                             "ack" => DisconnectAnswer::Acknowledged,
                             "nak" => DisconnectAnswer::Refused(words.parsed("cause")?),
+                            "removed" => DisconnectAnswer::Removed,
                             "nothing" => DisconnectAnswer::Unanswered,
                             other => return Err(format!("{other} is no answer")),
                         };

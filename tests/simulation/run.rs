@@ -551,7 +551,7 @@ impl Simulation {
         }
         self.world = world;
         self.book = self.durable_book.clone();
-        for effect in control::pending(&self.world) {
+        for effect in control::pending(&self.world, self.now) {
             self.ask_gateway(&effect);
         }
     }
