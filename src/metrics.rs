@@ -40,6 +40,8 @@ pub struct Metrics {
     pub overruns: Counter,
     /// Disconnect-Requests by how they ended ([`DisconnectOutcome`]).
     pub disconnects: CounterSet,
+    /// CoA-Requests by how they ended ([`DisconnectOutcome`]).
+    pub prolongations: CounterSet,
     /// What went to NASes at our own wish and came back, by [`ControlPacket`].
     pub control_packets: CounterSet,
     /// How long the commit of a batch took, in microseconds.
@@ -58,6 +60,7 @@ impl Default for Metrics {
             accounting_without_call: Counter::default(),
             overruns: Counter::default(),
             disconnects: CounterSet::new(&DISCONNECT_OUTCOMES),
+            prolongations: CounterSet::new(&DISCONNECT_OUTCOMES),
             control_packets: CounterSet::new(&CONTROL_PACKETS),
             commit_micros: Histogram::new(&COMMIT_MICROS_BOUNDS),
             commit_batch_size: Histogram::new(&BATCH_SIZE_BOUNDS),
@@ -294,23 +297,25 @@ pub const REJECTION_REASONS: [&str; 10] = [
     "no_credit",
 ];
 
-/// How a Disconnect-Request ended.
+/// How a Disconnect-Request or a CoA-Request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DisconnectOutcome {
-    /// The NAS dropped the call: Disconnect-ACK (RFC 5176 2.1).
+    /// The NAS did as it was asked: ACK (RFC 5176 2.1).
     Acknowledged,
-    /// The NAS does not know the call: Disconnect-NAK with Error-Cause 503 (RFC 5176 3.5).
+    /// The NAS does not know the call: NAK with Error-Cause 503, ACK with 201 (RFC 5176 3.5).
     Gone,
-    /// Any other Disconnect-NAK.
+    /// Any other NAK.
     Refused,
     /// No answer, though it was sent again and again.
     Unanswered,
     /// The NAS could not be asked.
     NotSent,
+    /// The call had ended, or was given more, before there was an answer.
+    NotWanted,
 }
 
 /// The labels of [`DisconnectOutcome`], in its order.
-pub const DISCONNECT_OUTCOMES: [&str; 5] = ["acknowledged", "gone", "refused", "unanswered", "not_sent"];
+pub const DISCONNECT_OUTCOMES: [&str; 6] = ["acknowledged", "gone", "refused", "unanswered", "not_sent", "not_wanted"];
 
 impl Label for DisconnectOutcome {
     fn index(self) -> usize {

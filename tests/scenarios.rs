@@ -12,6 +12,8 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+use ringfence::domain::error_cause;
+
 /// The least that must be there, so that a test of nothing does not pass.
 const STORIES_MIN: usize = 95;
 
@@ -24,6 +26,34 @@ fn stories() -> Vec<PathBuf> {
         .collect();
     stories.sort();
     stories
+}
+
+/// RFC 5176, 3.5: each Error-Cause, and whether it says that the call is gone. A NAS that refuses for any
+/// other reason, or for none that the RFC has, has the call up: it is billed, told of, and asked again.
+#[test]
+fn every_error_cause_has_its_handling() {
+    let naks = error_cause::NAMES.map(|(cause, _)| (format!("nak cause={cause}"), cause == 503));
+    let others = [("nak", false), ("nak cause=0", false), ("nak cause=4294967295", false), ("removed", true)];
+    let others = others.map(|(answer, is_gone)| (answer.to_owned(), is_gone));
+    for (answer, is_gone) in naks.into_iter().chain(others) {
+        let story = format!(
+            "tariff retail\nrate retail 49 0.60\ncustomer acme tariff=retail balance=10\n\
+             account alice customer=acme\nnas gw1 disconnects\n\
+             at 00:00:00 gw1 authorize a account=alice to=491\nat 00:00:00 gw1 start a\n\
+             at 00:00:05 gw1 interim a\nat 00:00:10 operator disconnect a\nsaw disconnect a\n\
+             at 00:00:20 gw1 answers a {answer}\n{}",
+            if is_gone {
+                "then call a state=terminated reason=unknown_to_nas\nthen cdr a seconds=5 flags=estimated\n\
+                 at 00:01:00 wait\nsaw nothing\nthen acme reserved=0"
+            } else {
+                "saw not_obeyed a answer=refused\nthen call a state=disconnecting\n\
+                 at 00:00:30 wait\nsaw disconnect a at=00:00:30\nat 00:00:31 gw1 answers a nak\n\
+                 saw not_obeyed a\nat 00:00:51 wait\nsaw disconnect a at=00:00:51\n\
+                 at 00:00:55 gw1 stop a session=55\nthen cdr a seconds=55"
+            }
+        );
+        player::play("(generated)", &story).unwrap_or_else(|failure| panic!("{answer}: {failure}"));
+    }
 }
 
 #[test]

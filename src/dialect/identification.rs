@@ -72,6 +72,19 @@ pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
     kept.bytes.into_boxed_slice()
 }
 
+/// What tells the box that sent a packet from others, best first; each is part of an identification
+/// too, so that a call and its box can be compared.
+const SENDER: [u8; 3] = [kind::NAS_IDENTIFIER, kind::NAS_IP_ADDRESS, kind::NAS_IPV6_ADDRESS];
+
+/// The first of each attribute that names the box that sent a packet.
+pub(super) fn sender(packet: &Packet<'_>) -> Box<[u8]> {
+    let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
+    for kind in SENDER {
+        packet.all(kind).for_each(|value| kept.plain(kind, value));
+    }
+    kept.bytes.into_boxed_slice()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::profile;
@@ -114,6 +127,18 @@ mod tests {
             pair(request);
         });
         assert_eq!(with_session, [44, 3, b's']);
+    }
+
+    #[test]
+    fn a_box_is_named_by_its_identifier_before_its_address() {
+        let mut request = RequestBuilder::new(Code::ACCOUNTING_REQUEST, 1);
+        request.attribute(kind::NAS_IP_ADDRESS, &[192, 0, 2, 1]).text(kind::NAS_IDENTIFIER, "gw");
+        request.text(kind::NAS_IDENTIFIER, "again");
+        let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+        let packet = Packet::decode(&bytes).unwrap();
+        assert_eq!(*sender(&packet), [32, 4, b'g', b'w', 4, 6, 192, 0, 2, 1]);
+        let kept = of(&packet, &profile::RFC);
+        assert_eq!(*kept, [4, 6, 192, 0, 2, 1, 32, 4, b'g', b'w'], "in the order of the packet");
     }
 
     #[test]

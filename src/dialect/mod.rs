@@ -180,7 +180,7 @@ pub struct LegReport {
 }
 
 /// What a NAS tells of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestartReport {
     /// It has started (Accounting-On), or is about to stop (Accounting-Off).
     pub starts: bool,
@@ -188,6 +188,9 @@ pub struct RestartReport {
     pub event_at: Option<Timestamp>,
     /// Acct-Delay-Time, seconds.
     pub delay_seconds: Option<u32>,
+    /// What names its box, best first, encoded as in an identification: NAS-Identifier, then its
+    /// addresses. Several may share an entry of a NAS.
+    pub sender: Box<[u8]>,
 }
 
 /// Why an Accounting-Request has nothing for the engine.

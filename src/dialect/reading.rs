@@ -51,6 +51,7 @@ pub(super) fn accounting(
                 starts,
                 event_at: event_at(&fields),
                 delay_seconds: delay_seconds(&fields, profile),
+                sender: identification::sender(packet),
             }));
         }
         None => return Err(NotACallPacket::OtherStatus(status)),

@@ -128,7 +128,7 @@ impl Told<'_> {
         if let Some(end) = call.leg(&self.leg_key()).and_then(|leg| leg.ended) {
             return !self.repeats(end) && self.began_after(end);
         }
-        let restarted = world.restarted_at(call.nas).filter(|_| ending.reason == EndReason::NasRestarted);
+        let restarted = world.restarted_at(call).filter(|_| ending.reason == EndReason::NasRestarted);
         if let (Some(restarted), None) = (restarted, self.own_start()) {
             // Its names begin anew, and what it has to say of calls from before is about their end.
             return self.start_by_arrival().is_some_and(|start| start > restarted);
@@ -213,7 +213,7 @@ impl Told<'_> {
     /// Whether a call that was closed without word from its NAS turns out to be up: not where the NAS
     /// has started anew since.
     fn may_revive(&self, world: &World, call: &Call) -> bool {
-        let restarted = world.restarted_at(call.nas);
+        let restarted = world.restarted_at(call);
         let closed = call.ending.map(|ending| ending.at);
         let shows_up = self.is_after_unproven_end(call) || self.tells_of_the_answer(call);
         shows_up && !self.told.rings && restarted.is_none_or(|at| Some(at) < closed)
@@ -517,6 +517,7 @@ fn revive(draft: &mut Draft<'_>, packet: &Told<'_>) {
     if above {
         flag(draft, Flags::ABOVE_LIMIT);
     }
+    identify(draft, packet);
     reprice(draft, packet);
     record_packet(draft, packet);
     if draft.call.connected_at.is_none() || draft.call.leg(&packet.leg_key()).is_none() {

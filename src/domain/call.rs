@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::command::CallIdentity;
+use super::error_cause::{RESIDUAL_SESSION_CONTEXT_REMOVED, SESSION_CONTEXT_NOT_FOUND};
 use super::id::{AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, NasKey, PartyKey};
 use super::limit::Entity;
 use super::money::Money;
@@ -296,15 +297,23 @@ pub enum DisconnectAnswer {
     Unanswered,
     /// It could not be asked: it has no address for that, or nothing tells it which call is meant.
     NotSent,
+    /// It had no such call any more, and has removed what was left of it (ACK with Error-Cause 201).
+    Removed,
 }
-
-/// Error-Cause Session-Context-Not-Found (RFC 5176, 3.5).
-pub const SESSION_CONTEXT_NOT_FOUND: u32 = 503;
 
 impl DisconnectAnswer {
     /// Whether the NAS says that it has no such call.
     pub const fn is_gone(self) -> bool {
-        matches!(self, DisconnectAnswer::Refused(Some(SESSION_CONTEXT_NOT_FOUND)))
+        matches!(self, DisconnectAnswer::Removed | DisconnectAnswer::Refused(Some(SESSION_CONTEXT_NOT_FOUND)))
+    }
+
+    /// The Error-Cause that came with it.
+    pub const fn error_cause(self) -> Option<u32> {
+        match self {
+            DisconnectAnswer::Refused(cause) => cause,
+            DisconnectAnswer::Removed => Some(RESIDUAL_SESSION_CONTEXT_REMOVED),
+            DisconnectAnswer::Acknowledged | DisconnectAnswer::Unanswered | DisconnectAnswer::NotSent => None,
+        }
     }
 
     /// Whether the call was up at its NAS when it answered.
@@ -312,7 +321,7 @@ impl DisconnectAnswer {
         match self {
             DisconnectAnswer::Acknowledged => true,
             DisconnectAnswer::Refused(_) => !self.is_gone(),
-            DisconnectAnswer::Unanswered | DisconnectAnswer::NotSent => false,
+            DisconnectAnswer::Unanswered | DisconnectAnswer::NotSent | DisconnectAnswer::Removed => false,
         }
     }
 
@@ -320,7 +329,7 @@ impl DisconnectAnswer {
     pub const fn as_str(self) -> &'static str {
         match self {
             DisconnectAnswer::Acknowledged => "acknowledged",
-            DisconnectAnswer::Refused(_) if self.is_gone() => "gone",
+            DisconnectAnswer::Removed | DisconnectAnswer::Refused(Some(SESSION_CONTEXT_NOT_FOUND)) => "gone",
             DisconnectAnswer::Refused(_) => "refused",
             DisconnectAnswer::Unanswered => "unanswered",
             DisconnectAnswer::NotSent => "not_sent",

@@ -17,12 +17,7 @@ pub enum Command {
     /// A NAS tells of a leg. (Accounting-Request: Start, Interim-Update, Stop, Failed)
     Account(Box<Accounting>),
     /// A NAS started anew, or is going down. (Accounting-On, Accounting-Off)
-    RestartNas {
-        /// The NAS.
-        nas: NasKey,
-        /// When it did, by its own clock, where it is believed.
-        event_at: Option<Timestamp>,
-    },
+    RestartNas(Restart),
     /// Time has come to the earliest deadline.
     Tick,
     /// An operator changes parties, NASes, tariffs.
@@ -47,6 +42,22 @@ pub enum Command {
         /// Who asked.
         by: Box<str>,
     },
+}
+
+/// A NAS, or a box behind it, tells that it starts or goes down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Restart {
+    /// The NAS.
+    pub nas: NasKey,
+    /// What the packet names its box with, in the form of an identification, what tells boxes apart
+    /// best first; empty where it says nothing.
+    pub sender: Box<[u8]>,
+    /// Event-Timestamp.
+    pub event_at: Option<Timestamp>,
+    /// Acct-Delay-Time, seconds.
+    pub delay_seconds: Option<u32>,
+    /// By which the same word is known when it comes again.
+    pub word: Option<u64>,
 }
 
 /// What became of a request to a NAS.

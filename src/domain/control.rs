@@ -11,15 +11,16 @@ use super::time::Timestamp;
 use super::world::World;
 
 /// Effects that may have been lost with the process: a disconnect that was not answered, a grant
-/// that is shorter than what is reserved. To be carried out again at every start.
-pub fn pending(world: &World) -> Vec<Effect> {
+/// that is shorter than what is reserved. To be carried out again at every start. A disconnect that is
+/// to be asked again by now is asked by its deadline, and not twice.
+pub fn pending(world: &World, now: Timestamp) -> Vec<Effect> {
     let of_call = |call: &super::call::Call| {
         if !call.abilities.has_disconnect_address {
             return None;
         }
         let id = call.id;
         match (call.state, call.disconnect, call.reservation) {
-            (CallState::Disconnecting, Some(asked), _) if asked.answer.is_none() => {
+            (CallState::Disconnecting, Some(asked), _) if asked.answer.is_none() && asked.again_at > now => {
                 Some(Effect::Disconnect { call: id, why: asked.why })
             }
             (CallState::Confirmed, _, Some(held)) if call.abilities.guard == Guard::Extend => {

@@ -412,7 +412,7 @@ pub enum Event {
         /// The calls.
         calls: Vec<CallId>,
     },
-    /// A NAS started anew.
+    /// A NAS started anew. Read from journals of before, now written as [`Event::Booted`].
     NasRestarted {
         /// The NAS.
         nas: NasKey,
@@ -442,6 +442,17 @@ pub enum Event {
     },
     /// A request was rejected. Kept behind the reply.
     Rejected(Box<Rejected>),
+    /// A NAS, or a box behind it, started anew or went down.
+    Booted {
+        /// The NAS.
+        nas: NasKey,
+        /// What its box is named with; empty where it did not say.
+        sender: Box<[u8]>,
+        /// When.
+        at: Timestamp,
+        /// By which the same word is known when it comes again.
+        word: Option<u64>,
+    },
 }
 
 impl Event {
@@ -476,6 +487,7 @@ impl Event {
             Event::Corrected(corrected) => Some(corrected.call),
             Event::Forgotten { .. }
             | Event::NasRestarted { .. }
+            | Event::Booted { .. }
             | Event::BookChanged { .. }
             | Event::EntryPosted(_)
             | Event::Attempted { .. }

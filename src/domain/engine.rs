@@ -27,7 +27,7 @@ pub fn decide(world: &World, book: &Book, now: Timestamp, command: &Command) -> 
     let mut decision = match command {
         Command::Authorize(request) => authorize::authorize(world, book, now, request),
         Command::Account(told) => accounting::account(world, book, now, told),
-        Command::RestartNas { nas, event_at } => operate::restart_nas(world, book, now, *nas, *event_at),
+        Command::RestartNas(told) => operate::restart_nas(world, book, now, told),
         Command::Tick => due::tick(world, book, now),
         Command::ChangeBook(change) => operate::change_book(world, book, now, change),
         Command::PostEntry(post) => operate::post_entry(world, book, post),

@@ -36,11 +36,13 @@ pub mod policy;
 pub mod control;
 pub mod deadline;
 pub mod engine;
+pub mod error_cause;
 pub mod recall;
 pub mod world;
 
 mod accounting;
 mod authorize;
+pub mod boot;
 mod draft;
 mod due;
 mod operate;

@@ -2,13 +2,14 @@
 
 use super::authorize;
 use super::book::{Book, BookChange};
-use super::call::{CallState, DisconnectReason, EndReason};
+use super::boot;
+use super::call::{Call, CallState, DisconnectReason, EndReason};
 use super::cdr::EntryKind;
-use super::command::{ChangeBook, PostEntry, PostKind};
+use super::command::{ChangeBook, PostEntry, PostKind, Restart};
 use super::decision::{Decision, Done, Effect, Event, Refusal, Reply};
 use super::draft::{Draft, Ids};
 use super::due;
-use super::id::{CallId, NasKey};
+use super::id::CallId;
 use super::limit::Entity;
 use super::money::Money;
 use super::time::Timestamp;
@@ -149,23 +150,22 @@ pub(super) fn disconnect_call(world: &World, call: CallId, by: &str) -> Decision
     }
 }
 
-/// Accounting-On or -Off: all calls of the NAS that began before it are over. Word of an older
-/// restart than the one that is known changes nothing.
-pub(super) fn restart_nas(
-    world: &World,
-    book: &Book,
-    now: Timestamp,
-    nas: NasKey,
-    event_at: Option<Timestamp>,
-) -> Decision {
-    let at = event_at.unwrap_or(now).min(now);
+/// Accounting-On or -Off: all calls of its box that began before it are over. Word of an older start
+/// than the one that is known changes nothing.
+pub(super) fn restart_nas(world: &World, book: &Book, now: Timestamp, told: &Restart) -> Decision {
     let mut decision = Decision { reply: Reply::Recorded, events: Vec::new(), effects: Vec::new() };
-    if world.restarted_at(nas).is_some_and(|known| known >= at) {
-        return decision;
-    }
-    decision.events.push(Event::NasRestarted { nas, at });
+    let Restart { nas, sender, word, .. } = told;
+    let Some(at) = boot::begins(world.boot(*nas, sender), told, now) else { return decision };
+    decision.events.push(Event::Booted { nas: *nas, sender: sender.clone(), at, word: *word });
     let mut ids = Ids::of(world);
-    for call in world.calls().filter(|call| call.is_alive() && call.nas == nas && call.opened_at < at) {
+    // A time that a NAS tells has whole seconds: what began in the same one began before it.
+    let ends = |call: &&Call| {
+        call.is_alive()
+            && call.nas == *nas
+            && call.opened_at.floor_second() <= at
+            && boot::may_be_of(&call.identification, sender)
+    };
+    for call in world.calls().filter(ends) {
         let mut draft = Draft::with_ids(world, book, now, call.clone(), ids);
         due::close_by_evidence(&mut draft, EndReason::NasRestarted);
         let (events, effects, used) = draft.finish();

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::book::BookChange;
+use super::boot::{self, Boot};
 use super::call::{
     Call, CallKey, CallState, DisconnectAnswer, DisconnectAsked, EndReason, Flags, LEGS_MAX, Leg, LegOrigin,
     Reservation,
@@ -40,7 +41,7 @@ pub struct World {
     next_cdr: u64,
     calls: BTreeMap<CallId, Call>,
     ledger: Ledger,
-    restarts: BTreeMap<NasKey, Timestamp>,
+    boots: BTreeMap<(NasKey, Box<[u8]>), Boot>,
     posted: BTreeMap<(PartyKey, Box<str>), Posted>,
     // Derived from the above.
     slots: Slots,
@@ -117,10 +118,18 @@ pub struct WorldImage {
     pub calls: Vec<Call>,
     /// Money.
     pub ledger: Ledger,
-    /// When each NAS last started anew.
+    /// When each NAS last started anew, as images of before have it; now in `boots`.
     pub restarts: BTreeMap<NasKey, Timestamp>,
     /// Idempotency keys of the last day.
     pub posted: BTreeMap<(PartyKey, Box<str>), Posted>,
+    /// When each box of each NAS last started anew. Images of before end without it.
+    #[serde(deserialize_with = "or_nothing")]
+    pub boots: BTreeMap<(NasKey, Box<[u8]>), Boot>,
+}
+
+/// What is not there is empty: whether an image is whole is known by its checksum.
+fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+    Ok(T::deserialize(from).unwrap_or_default())
 }
 
 impl World {
@@ -139,7 +148,7 @@ impl World {
             next_cdr: image.next.2,
             calls: BTreeMap::new(),
             ledger: image.ledger,
-            restarts: image.restarts,
+            boots: image.boots,
             posted: image.posted,
             slots: Slots::default(),
             deadlines: BTreeSet::new(),
@@ -154,6 +163,9 @@ impl World {
             attempts: Attempts::default(),
             reconsider: Reconsider::default(),
         };
+        for (nas, at) in image.restarts {
+            world.note_boot(nas, &[], at, at, None);
+        }
         for call in image.calls {
             world.insert(call);
         }
@@ -172,8 +184,9 @@ impl World {
             next: (self.next_call, self.next_entry, self.next_cdr),
             calls: self.calls.values().cloned().collect(),
             ledger: self.ledger.clone(),
-            restarts: self.restarts.clone(),
+            restarts: BTreeMap::new(),
             posted: self.posted.clone(),
+            boots: self.boots.clone(),
         }
     }
 
@@ -221,6 +234,19 @@ impl World {
         }
     }
 
+    /// Sets aside what is due for a call: what nothing comes of must not hold up what is due for others.
+    /// False where the call is not known.
+    pub fn put_off(&mut self, call: CallId, until: Timestamp) -> bool {
+        if !self.calls.contains_key(&call) {
+            return false;
+        }
+        self.reconsider.forget(call);
+        if let Some(at) = self.deadline_of.insert(call, until) {
+            self.deadlines.remove(&(at, call));
+        }
+        self.deadlines.insert((until, call))
+    }
+
     /// A call, up or remembered.
     pub fn call(&self, id: CallId) -> Option<&Call> {
         self.calls.get(&id)
@@ -251,9 +277,30 @@ impl World {
         &self.slots
     }
 
-    /// When a NAS last started anew.
-    pub fn restarted_at(&self, nas: NasKey) -> Option<Timestamp> {
-        self.restarts.get(&nas).copied()
+    /// When the box that a call is of, or may be of, last started anew.
+    pub fn restarted_at(&self, call: &Call) -> Option<Timestamp> {
+        let may_be_its = |((_, sender), boot): (&(NasKey, Box<[u8]>), &Boot)| {
+            boot::may_be_of(&call.identification, sender).then_some(boot.at)
+        };
+        self.boots_of(call.nas).filter_map(may_be_its).max()
+    }
+
+    /// What is known of the last start of a box.
+    pub(super) fn boot(&self, nas: NasKey, sender: &[u8]) -> Option<&Boot> {
+        self.boots.get(&(nas, sender.into()))
+    }
+
+    fn boots_of(&self, nas: NasKey) -> impl Iterator<Item = (&(NasKey, Box<[u8]>), &Boot)> {
+        self.boots.range((nas, Box::default())..).take_while(move |((of, _), _)| *of == nas)
+    }
+
+    fn note_boot(&mut self, nas: NasKey, sender: &[u8], at: Timestamp, now: Timestamp, word: Option<u64>) {
+        self.boots.entry((nas, sender.into())).or_default().note(at, now, word);
+        if self.boots_of(nas).count() > boot::BOXES_MAX
+            && let Some(oldest) = self.boots_of(nas).min_by_key(|(_, boot)| boot.at).map(|(key, _)| key.clone())
+        {
+            self.boots.remove(&oldest);
+        }
     }
 
     /// Whether the call of a packet is known here; where it is not, the tables may know it.
@@ -359,9 +406,8 @@ impl World {
                 }
                 self.forget_old(at);
             }
-            Event::NasRestarted { nas, at } => {
-                self.restarts.insert(*nas, *at);
-            }
+            Event::NasRestarted { nas, at: booted } => self.note_boot(*nas, &[], *booted, at, None),
+            Event::Booted { nas, sender, at: booted, word } => self.note_boot(*nas, sender, *booted, at, *word),
             Event::BookChanged { changes, .. } => {
                 for change in changes {
                     if let BookChange::PutParty(party) = change {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::dialect::{AccountingRequest, LegReport, NotACallPacket, RestartReport};
 use crate::domain::book::Book;
-use crate::domain::command::{Accounting, Command};
+use crate::domain::command::{Accounting, Command, Restart};
 use crate::domain::decision::Reply;
-use crate::domain::time::Timestamp;
 use crate::service::caller::{CallerTold, find_account};
 use crate::service::nas_table::NasEntry;
 use crate::service::packet_log::without_passwords;
@@ -16,9 +15,6 @@ use crate::wire::error::EncodeError;
 use crate::wire::packet::Code;
 use crate::wire::reply::{ReplyBuilder, ReplyTo};
 
-/// The most that is believed of Acct-Delay-Time, seconds: some NASes put an absolute time there.
-const DELAY_SECONDS_MAX: u32 = 3_600;
-
 /// What the reply to an Accounting-Request is made from when the packet is gone.
 #[derive(Clone, Debug)]
 pub struct PendingAccounting {
@@ -26,19 +22,18 @@ pub struct PendingAccounting {
     reply_to: ReplyTo,
 }
 
-/// Reads an Accounting-Request that came at `now`: what the engine is to decide, and what the reply
+/// Reads an Accounting-Request: what the engine is to decide, and what the reply
 /// will be made from. Where it tells nothing of a call there is nothing to decide, and it is answered
 /// all the same: a NAS would send it again for ever.
 pub fn read(
     packet: &Verified<'_>,
     nas: &Arc<NasEntry>,
     book: &Book,
-    now: Timestamp,
 ) -> (Result<Command, NotACallPacket>, PendingAccounting) {
     let pending = PendingAccounting { nas: nas.clone(), reply_to: ReplyTo::from(packet) };
     let command = nas.dialect.read_accounting(packet, &nas.nas, nas.mark).map(|request| match request {
         AccountingRequest::Leg(report) => Command::Account(Box::new(of_leg(*report, packet, nas, book))),
-        AccountingRequest::Restart(report) => restart(report, nas, now),
+        AccountingRequest::Restart(report) => restart(report, packet, nas),
     });
     (command, pending)
 }
@@ -58,9 +53,13 @@ fn of_leg(report: LegReport, packet: &Verified<'_>, nas: &NasEntry, book: &Book)
     accounting
 }
 
-fn restart(report: RestartReport, nas: &NasEntry, now: Timestamp) -> Command {
-    let delayed = report.delay_seconds.map(|delay| now.minus_seconds(u64::from(delay.min(DELAY_SECONDS_MAX))));
-    Command::RestartNas { nas: nas.nas.key, event_at: report.event_at.or(delayed) }
+/// The same word comes again with the same time in it or, where there is none, as the same packet.
+fn restart(report: RestartReport, packet: &Verified<'_>, nas: &NasEntry) -> Command {
+    let RestartReport { event_at, delay_seconds, sender, .. } = report;
+    let by_time = || event_at.and_then(|at| u64::try_from(at.millis()).ok());
+    let by_packet = || packet.authenticator().first_chunk().map(|bytes| u64::from_be_bytes(*bytes));
+    let word = by_time().or_else(by_packet);
+    Command::RestartNas(Restart { nas: nas.nas.key, sender, event_at, delay_seconds, word })
 }
 
 impl PendingAccounting {

@@ -1,11 +1,12 @@
 //! What an operator should know at once: counted and logged.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::clock::Clock;
 use crate::domain::book::Book;
 use crate::domain::decision::{Alarm, Effect};
+use crate::domain::id::NasKey;
 use crate::metrics::Metrics;
 use crate::service::explain::answered;
 use crate::service::log_pace::LogPace;
@@ -14,7 +15,8 @@ use crate::service::log_pace::LogPace;
 pub struct Alarms {
     metrics: Arc<Metrics>,
     clock: Clock,
-    not_obeyed: LogPace,
+    /// For each NAS: one that refuses all must not hide that another one refuses too.
+    not_obeyed: Mutex<HashMap<NasKey, LogPace>>,
     not_chargeable: LogPace,
     overruns: LogPace,
 }
@@ -25,7 +27,7 @@ impl Alarms {
         Alarms {
             metrics,
             clock,
-            not_obeyed: LogPace::default(),
+            not_obeyed: Mutex::default(),
             not_chargeable: LogPace::default(),
             overruns: LogPace::default(),
         }
@@ -40,7 +42,8 @@ impl Alarms {
             match effect {
                 Effect::Disconnect { .. } | Effect::Prolong { .. } => {}
                 Effect::Alarm(Alarm::NotObeyed { call, nas, answer }) => {
-                    if let Some(times) = self.not_obeyed.count(now) {
+                    let mut paces = self.not_obeyed.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(times) = paces.entry(nas).or_default().count(now) {
                         let nas = name(book.nas(nas).map(|nas| &*nas.id));
                         let answer = answered(answer);
                         tracing::warn!(%call, nas, times, "asked about a call, a gateway {answer}");

@@ -36,8 +36,8 @@ const BATCH_MAX: usize = 1_024;
 const TICKS_MAX: usize = 256;
 /// So many decisions about one call at one instant, and its deadline is taken to be stuck.
 const TICKS_OF_ONE_CALL_MAX: u32 = 16;
-/// How long deadlines rest after one was stuck, milliseconds.
-const STUCK_REST_MILLIS: i64 = 1_000;
+/// How long a deadline that was stuck is set aside, milliseconds.
+const STUCK_REST_MILLIS: i64 = 60_000;
 /// Longest sleep: a clock of tests moves without waking anybody.
 const SLEEP_MAX: Duration = Duration::from_millis(250);
 /// How long the journal is left alone after it failed.
@@ -235,6 +235,8 @@ struct EngineLoop {
     parts: EngineParts,
     /// The book that the next decision is made by; published after the commit.
     book: Arc<Book>,
+    /// [`decide`], unless a test has planted a fault.
+    decide: fn(&World, &Book, Timestamp, &Command) -> Decision,
     ticks_rest_until: Timestamp,
     tables: TablesReach,
     pace: Paces,
@@ -264,6 +266,7 @@ impl EngineLoop {
         parts.world.resume(parts.clock.now());
         EngineLoop {
             book: parts.book.clone(),
+            decide,
             ticks_rest_until: parts.world.last_instant(),
             tables: TablesReach::new(parts.sequence, parts.clock.now(), &parts.world),
             pace: Paces::default(),
@@ -294,7 +297,7 @@ impl EngineLoop {
 
     /// What was asked of NASes may have been lost with the process, or with a batch.
     fn carry_out_again(&mut self) {
-        let pending = control::pending(&self.parts.world);
+        let pending = control::pending(&self.parts.world, self.parts.clock.now());
         if !pending.is_empty() {
             self.parts.followers.carry_out(pending);
         }
@@ -340,17 +343,21 @@ impl EngineLoop {
                 Some(decision) if same.1 < TICKS_OF_ONE_CALL_MAX => {
                     self.take_over(now, decision.events, decision.effects, outcome);
                 }
-                _ => return self.rest(now, call),
+                _ => self.set_aside(now, call),
             }
         }
     }
 
-    /// A deadline that nothing comes of would be due again at once: it must not spin.
-    fn rest(&mut self, now: Timestamp, call: CallId) {
-        self.ticks_rest_until = now.plus_millis(STUCK_REST_MILLIS);
+    /// A deadline that nothing comes of would be due again at once: it must not spin, nor hold up those
+    /// of other calls.
+    fn set_aside(&mut self, now: Timestamp, call: CallId) {
+        let until = now.plus_millis(STUCK_REST_MILLIS);
+        if !self.parts.world.put_off(call, until) {
+            self.ticks_rest_until = until;
+        }
         self.parts.status.stuck.fetch_add(1, Ordering::Relaxed);
         if let Some(times) = self.pace.stuck.count(now) {
-            tracing::error!(%call, times, "a deadline does not move: a fault of this program; deadlines rest for a second");
+            tracing::error!(%call, times, "a deadline does not move: a fault of this program; it is set aside for a minute");
         }
     }
 
@@ -358,7 +365,7 @@ impl EngineLoop {
     /// does not take the service down for all others.
     fn decided(&self, now: Timestamp, command: &Command) -> Option<Decision> {
         let (world, book) = (&self.parts.world, &*self.book);
-        let decision = catch_unwind(AssertUnwindSafe(|| decide(world, book, now, command))).ok();
+        let decision = catch_unwind(AssertUnwindSafe(|| (self.decide)(world, book, now, command))).ok();
         if decision.is_none()
             && let Some(times) = self.pace.decision.count(now)
         {
@@ -514,7 +521,7 @@ mod tests {
     use super::*;
     use crate::domain::call::LegOrigin;
     use crate::domain::command::ChangeBook;
-    use crate::domain::command::{Accounting, AccountingKind};
+    use crate::domain::command::{Accounting, AccountingKind, Restart};
     use crate::domain::policy::Policy;
     use crate::service::engine_queue::{AskError, EngineHandle, engine_queue};
     use crate::service::registry::{RegistryReader, registry};
@@ -657,7 +664,7 @@ mod tests {
 
     /// Each is a durable fact, as no two are of one NAS.
     fn restart(nas: u32) -> Command {
-        Command::RestartNas { nas: NasKey(nas), event_at: None }
+        Command::RestartNas(Restart { nas: NasKey(nas), ..Restart::default() })
     }
 
     fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -757,12 +764,11 @@ mod tests {
         assert_eq!(running.handle.ask_blocking(restart(1)), Err(AskError::Stopped));
     }
 
-    #[test]
-    fn a_packet_about_a_call_that_cannot_be_looked_up_stays_without_an_answer() {
-        let stop = Accounting {
+    fn stop_of(session: &[u8]) -> Accounting {
+        Accounting {
             nas: NasKey(1),
             kind: AccountingKind::Stop,
-            identity: CallIdentity { session_id: (*b"s1").into(), ..CallIdentity::default() },
+            identity: CallIdentity { session_id: session.into(), ..CallIdentity::default() },
             origin: LegOrigin::Answer,
             remote_address: None,
             connection: None,
@@ -781,8 +787,12 @@ mod tests {
             may_be_periodic: false,
             recalled: None,
             packet: None,
-        };
-        let stop = || Command::Account(Box::new(stop.clone()));
+        }
+    }
+
+    #[test]
+    fn a_packet_about_a_call_that_cannot_be_looked_up_stays_without_an_answer() {
+        let stop = || Command::Account(Box::new(stop_of(b"s1")));
         let running = start_beside(Unreadable);
         assert!(submit(&running, stop()).recv().is_err(), "it may be a call that was charged");
         assert!(running.journal.script().written.is_empty());
@@ -807,6 +817,50 @@ mod tests {
         running.handle.close();
         assert!(matches!(running.engine.join(), Err(EngineError::Unwritten(1))));
         assert!(reply.recv().is_err());
+    }
+
+    /// Fails for the first call, decides nothing about the second, and does its work for all others.
+    fn planted(world: &World, book: &Book, now: Timestamp, command: &Command) -> Decision {
+        match world.next_due_call().map(|call| call.id) {
+            Some(CallId(1)) => panic!("planted"),
+            Some(CallId(2)) => Decision { reply: Reply::None, events: Vec::new(), effects: Vec::new() },
+            _ => decide(world, book, now, command),
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_is_stuck_holds_up_no_other() {
+        let running = start();
+        for session in [b"s1", b"s2", b"s3"] {
+            let start = Accounting { kind: AccountingKind::Start, ..stop_of(session) };
+            submit(&running, Command::Account(Box::new(start))).recv().unwrap();
+        }
+        running.handle.close();
+        running.engine.join().unwrap();
+        let mut engine = EngineLoop::new(EngineParts {
+            world: running.journal.clone().reload().unwrap().world,
+            book: Arc::default(),
+            sequence: 0,
+            journal: Box::new(running.journal.clone()),
+            queue: engine_queue(1, Arc::default()).1,
+            registry: registry(&World::new(Policy::default()), Arc::default()).0,
+            recall: Box::new(Nothing),
+            followers: Box::new(Nothing),
+            clock: Clock::start(Timestamp::from_seconds(0)),
+            metrics: Arc::default(),
+            status: running.status.clone(),
+        });
+        engine.decide = planted;
+        let is_alive = |engine: &EngineLoop, call| engine.parts.world.call(CallId(call)).is_some_and(Call::is_alive);
+        let later = engine.parts.world.last_instant().plus_seconds(100_000);
+        engine.tick(later, &mut Outcome::default());
+        assert_eq!([1, 2, 3].map(|call| is_alive(&engine, call)), [true, true, false]);
+        assert_eq!((engine.parts.status.stuck_deadlines(), engine.patience().is_zero()), (2, false));
+        engine.decide = decide;
+        engine.tick(later.plus_seconds(59), &mut Outcome::default());
+        assert!(is_alive(&engine, 1), "set aside");
+        engine.tick(later.plus_seconds(60), &mut Outcome::default());
+        assert_eq!([1, 2].map(|call| is_alive(&engine, call)), [false, false], "for a while");
     }
 
     #[test]

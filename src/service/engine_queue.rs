@@ -1,7 +1,8 @@
 //! The way to the engine: a bounded queue that packets and operators share.
 //!
 //! Packets never wait for room: what does not fit is refused at the door, and the NAS sends it again.
-//! Operators have a lane of their own, so that a flood of packets does not lock them out. The engine
+//! Operators have a lane of their own, so that a flood of packets does not lock them out, and so have
+//! the answers of NASes that were asked: ten thousand disconnects at once make nobody wait. The engine
 //! takes all that waits at once: the longer a commit takes, the more go into the next.
 
 use std::collections::VecDeque;
@@ -14,6 +15,8 @@ use crate::metrics::{Metrics, Queue};
 
 /// Most commands of operators that wait.
 const OPERATORS_MAX: usize = 4_096;
+/// Most answers to what the engine had asked for that wait: as many as are asked at once.
+const ANSWERS_MAX: usize = 65_536;
 
 /// What is called with the engine's reply, when what it says is durable. Dropped without a call where
 /// there is no reply: the engine stopped, or does not know whether it was recorded.
@@ -44,6 +47,7 @@ struct Shared {
 struct State {
     packets: VecDeque<Submission>,
     operators: VecDeque<Submission>,
+    answers: VecDeque<Submission>,
     engine_waits: bool,
     closed: bool,
 }
@@ -55,7 +59,13 @@ impl Shared {
     }
 
     fn note_depth(&self, state: &State) {
-        self.metrics.queue_depth(Queue::Engine).set(state.packets.len().saturating_add(state.operators.len()));
+        self.metrics.queue_depth(Queue::Engine).set(state.depth());
+    }
+}
+
+impl State {
+    fn depth(&self) -> usize {
+        self.packets.len().saturating_add(self.operators.len()).saturating_add(self.answers.len())
     }
 }
 
@@ -143,13 +153,21 @@ impl EngineHandle {
     /// # Errors
     /// It was not taken.
     pub fn tell(&self, command: Command) -> Result<(), AskError> {
-        self.submit_for_operator(command, |_| {})
+        let mut state = self.shared.lock();
+        if state.closed {
+            return Err(AskError::Stopped);
+        }
+        if state.answers.len() >= ANSWERS_MAX {
+            return Err(AskError::Busy);
+        }
+        state.answers.push_back(Submission { command, on_reply: Box::new(|_| {}) });
+        self.wake(state);
+        Ok(())
     }
 
     /// How many commands wait.
     pub fn depth(&self) -> usize {
-        let state = self.shared.lock();
-        state.packets.len().saturating_add(state.operators.len())
+        self.shared.lock().depth()
     }
 
     /// Takes nothing any more; what was taken is decided, and then the engine ends.
@@ -196,22 +214,25 @@ pub struct EngineQueue {
 }
 
 impl EngineQueue {
-    /// Moves what waits, operators first, at most `max`, to the end of `batch`; waits up to `patience`
-    /// where nothing does. Tells whether more may come.
+    /// Moves what waits, operators first, at most `max`, to the end of `batch`; of what they leave half
+    /// is for packets, however many answers there are. Waits up to `patience` where nothing does. Tells whether more may come.
     pub fn take(&self, batch: &mut Vec<Submission>, max: usize, patience: Duration) -> bool {
         let mut state = self.shared.lock();
-        if state.packets.is_empty() && state.operators.is_empty() && !state.closed && !patience.is_zero() {
+        if state.depth() == 0 && !state.closed && !patience.is_zero() {
             state.engine_waits = true;
             // Waking up for nothing is no harm: the caller looks at what there is, and comes again.
             state = self.shared.wake.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner).0;
             state.engine_waits = false;
         }
-        let State { packets, operators, closed, .. } = &mut *state;
+        let State { packets, operators, answers, closed, .. } = &mut *state;
         let from_operators = operators.len().min(max);
         batch.extend(operators.drain(..from_operators));
-        let from_packets = packets.len().min(max.saturating_sub(from_operators));
+        let rest = max.saturating_sub(from_operators);
+        let from_answers = answers.len().min(rest.saturating_sub(packets.len().min(rest / 2)));
+        batch.extend(answers.drain(..from_answers));
+        let from_packets = packets.len().min(rest.saturating_sub(from_answers));
         batch.extend(packets.drain(..from_packets));
-        let goes_on = !*closed || !packets.is_empty() || !operators.is_empty();
+        let goes_on = !*closed || state.depth() > 0;
         self.shared.note_depth(&state);
         goes_on
     }
@@ -227,7 +248,8 @@ impl Drop for EngineQueue {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        let waiting = (std::mem::take(&mut state.packets), std::mem::take(&mut state.operators));
+        let State { packets, operators, answers, .. } = &mut *state;
+        let waiting = [packets, operators, answers].map(std::mem::take);
         self.shared.note_depth(&state);
         drop(state);
         // Outside the lock: what is dropped may look at the queue.
@@ -276,6 +298,26 @@ mod tests {
         let operator = batch.pop().unwrap();
         (operator.on_reply)(Reply::Recorded);
         assert_eq!(asking.join().unwrap(), Ok(Reply::Recorded));
+    }
+
+    #[test]
+    fn answers_of_nases_keep_neither_operators_nor_packets_waiting() {
+        let (handle, queue) = queue(8);
+        for _ in 0..ANSWERS_MAX {
+            handle.tell(Command::Tick).unwrap();
+        }
+        assert_eq!(handle.tell(Command::Tick), Err(AskError::Busy));
+        let (told, is_told) = std::sync::mpsc::channel();
+        for _ in 0..8 {
+            let told = told.clone();
+            handle.try_submit(Command::Tick, move |_| told.send("packet").unwrap()).unwrap();
+        }
+        handle.submit_for_operator(Command::Tick, move |_| told.send("operator").unwrap()).unwrap();
+        let mut batch = Vec::new();
+        queue.take(&mut batch, 9, Duration::ZERO);
+        assert_eq!((batch.len(), handle.depth()), (9, ANSWERS_MAX));
+        batch.drain(..).for_each(|submission| (submission.on_reply)(Reply::None));
+        assert_eq!(is_told.try_iter().collect::<Vec<_>>(), ["operator", "packet", "packet", "packet", "packet"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::instant::format_instant;
 use super::names::Names;
 use crate::domain::call::{Call, DisconnectAnswer, Leg};
 use crate::domain::decision::{Because, Corrected, Event, Identified, Means, Rejected, ReservedMoney, Settled};
+use crate::domain::error_cause;
 use crate::domain::id::PartyKey;
 use crate::domain::money::Money;
 use crate::domain::rating::PriceRule;
@@ -40,7 +41,7 @@ pub fn word(event: &Event) -> &'static str {
         Event::Revived { .. } => "revived",
         Event::Recalled(_) => "recalled",
         Event::Forgotten { .. } => "forgotten",
-        Event::NasRestarted { .. } => "nas_restarted",
+        Event::NasRestarted { .. } | Event::Booted { .. } => "nas_restarted",
         Event::BookChanged { .. } => "changed",
         Event::EntryPosted(_) => "posted",
         Event::PacketSeen { .. } => "packet",
@@ -97,7 +98,9 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
         Event::Revived { .. } => "up although it was closed: it takes its slots again".into(),
         Event::Recalled(call) => format!("brought back from the tables: {}", call.state),
         Event::Forgotten { calls } => format!("left memory, with {} calls", calls.len()),
-        Event::NasRestarted { nas, at } => format!("nas {} started anew at {}", names.nas(*nas), format_instant(*at)),
+        Event::NasRestarted { nas, at } | Event::Booted { nas, at, .. } => {
+            format!("nas {} started anew at {}", names.nas(*nas), format_instant(*at))
+        }
         Event::BookChanged { changes, by } => format!("{} changes by {}", changes.len(), escape(by.as_bytes())),
         Event::EntryPosted(entry) => {
             let (party, kind) = (names.party(entry.party), entry.kind.as_str());
@@ -117,8 +120,11 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
 pub fn answered(answer: DisconnectAnswer) -> String {
     match answer {
         DisconnectAnswer::Acknowledged => "obeys".into(),
+        DisconnectAnswer::Removed => "says that it had no such call any more (Error-Cause 201)".into(),
         DisconnectAnswer::Refused(_) if answer.is_gone() => "says that it has no such call (Error-Cause 503)".into(),
-        DisconnectAnswer::Refused(Some(cause)) => format!("refuses, with Error-Cause {cause}"),
+        DisconnectAnswer::Refused(Some(cause)) => {
+            format!("refuses, with Error-Cause {}", error_cause::in_words(cause))
+        }
         DisconnectAnswer::Refused(None) => "refuses, without saying why".into(),
         DisconnectAnswer::Unanswered => "says nothing, though it was asked again and again".into(),
         DisconnectAnswer::NotSent => "could not be asked".into(),

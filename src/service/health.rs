@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::call::{Call, CallState};
-use crate::domain::id::CallId;
+use crate::domain::id::{CallId, NasKey, PartyKey};
 use crate::domain::money::{Currency, Money};
+use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::metrics::{Histogram, Metrics, Port, Queue};
 use crate::service::engine_loop::EngineStatus;
@@ -22,6 +23,8 @@ use crate::store::{Projector, ProjectorHealth};
 const LAG_MILLIS_MAX: u64 = 5_000;
 /// What has to be added up over all calls is not added up more often than this, milliseconds.
 const TOTALS_KEPT_MILLIS: u64 = 1_000;
+/// A NAS that was asked to end a call ends it sooner than this, or does not.
+const DISCONNECT_STUCK_MILLIS: u64 = 30_000;
 /// So many instants of the journal are remembered; a sample is taken with every report, and every
 /// second by [`Health::sample`].
 const SAMPLES_MAX: usize = 600;
@@ -71,6 +74,8 @@ pub struct Health {
 struct Totals {
     money: Vec<MoneyOfCurrency>,
     oldest: Option<(CallId, Timestamp)>,
+    /// Disconnects that are stuck, by NAS.
+    stuck: BTreeMap<NasKey, u64>,
 }
 
 /// Money in one currency.
@@ -136,6 +141,11 @@ impl Health {
         self.totals().money
     }
 
+    /// How many calls were asked to end, twice or long ago, and are up.
+    pub fn disconnects_stuck(&self) -> u64 {
+        self.totals().stuck.values().sum()
+    }
+
     /// Remembers how far the journal is, so that it is known how old what the tables lack is. To be
     /// called every second or so.
     pub fn sample(&self) {
@@ -194,6 +204,8 @@ impl Health {
             sum.available = sum.available.plus(purse.available(party.credit_limit));
         }
         let mut oldest: Option<(CallId, Timestamp)> = None;
+        let mut stuck: BTreeMap<NasKey, u64> = BTreeMap::new();
+        let now = self.parts.clock.now();
         registry.for_each_call(|call| {
             if !call.is_alive() {
                 return;
@@ -201,14 +213,18 @@ impl Health {
             if oldest.is_none_or(|(_, at)| call.opened_at < at) {
                 oldest = Some((call.id, call.opened_at));
             }
-            for (party, exposure) in exposures(call) {
+            if disconnect_is_stuck(call, now) {
+                let stuck = stuck.entry(call.nas).or_default();
+                *stuck = stuck.saturating_add(1);
+            }
+            for (party, exposure) in exposures(call, registry.policy()) {
                 if let Some(currency) = book.party(party).map(|party| party.currency) {
                     let sum = money.entry(currency).or_insert(none(currency));
                     sum.exposure = sum.exposure.plus(exposure);
                 }
             }
         });
-        Totals { money: money.into_values().collect(), oldest }
+        Totals { money: money.into_values().collect(), oldest, stuck }
     }
 
     // ---------------------------------------------------------------- the report
@@ -221,7 +237,7 @@ impl Health {
         let totals = self.totals();
         let failure = parts.engine.failure();
         let (started_at, uptime_seconds) = self.started();
-        let nases = self.nases();
+        let nases = self.nases(&totals.stuck);
         let mut report = HealthReport {
             ready: false,
             problems: Vec::new(),
@@ -257,6 +273,7 @@ impl Health {
                 confirmed: self.calls_in(CallState::Confirmed),
                 disconnecting: self.calls_in(CallState::Disconnecting),
                 ended_and_remembered: self.calls_in(CallState::Terminated),
+                disconnects_stuck: totals.stuck.values().sum(),
                 oldest: totals.oldest.map(|(call, at)| OldestCall {
                     id: call.to_string(),
                     opened_at: format_instant(at),
@@ -272,7 +289,7 @@ impl Health {
         report
     }
 
-    fn nases(&self) -> Vec<NasReport> {
+    fn nases(&self, stuck: &BTreeMap<NasKey, u64>) -> Vec<NasReport> {
         let (book, metrics) = (self.parts.registry.book(), &self.parts.metrics);
         let report = |nas: &Arc<crate::domain::nas::Nas>| {
             let counters = metrics.nas(&nas.id);
@@ -289,6 +306,7 @@ impl Health {
                 without_message_authenticator: counters.without_message_authenticator.count(),
                 calls: self.parts.registry.calls_of_nas(nas.key),
                 calls_max: nas.calls_max,
+                disconnects_stuck: stuck.get(&nas.key).copied().unwrap_or(0),
                 requests: sum(|port| port.requests.total()),
                 drops: sum(|port| port.drops.total()),
                 last_packet_at: counters.last_packet_at().map(format_instant),
@@ -298,10 +316,18 @@ impl Health {
     }
 }
 
-/// What each payer of a call would owe beyond what is held, if the call lasted as long as was told.
-fn exposures(call: &Call) -> impl Iterator<Item = (crate::domain::id::PartyKey, Money)> + '_ {
-    let told = call.told_seconds.unwrap_or(0);
-    call.payers.iter().map(move |payer| (payer.party, payer.price(told).minus(payer.reserved).or_zero()))
+/// What each payer of a call would owe beyond what is held or was charged for it, if the call lasted as
+/// long as was told. A NAS that was told nothing, since it never asked, lets it last as long as a call
+/// may.
+fn exposures(call: &Call, policy: &Policy) -> impl Iterator<Item = (PartyKey, Money)> {
+    let told = call.told_seconds.unwrap_or(policy.call_seconds_max);
+    call.payers.iter().map(move |payer| (payer.party, payer.price(told).minus(payer.covered()).or_zero()))
+}
+
+/// Whether its NAS was asked to end a call and does not seem to do so.
+fn disconnect_is_stuck(call: &Call, now: Timestamp) -> bool {
+    let asked = call.disconnect.filter(|_| call.state == CallState::Disconnecting);
+    asked.is_some_and(|asked| asked.attempts >= 2 || now.millis_since(asked.at) >= DISCONNECT_STUCK_MILLIS)
 }
 
 /// The bound that so many of a hundred values do not exceed; `None` where there are none, or where
@@ -346,6 +372,13 @@ fn warnings(nases: &[NasReport]) -> Vec<String> {
                 "nas {} may send Access-Requests without Message-Authenticator, which can be forged on the way \
                  ({} came)",
                 nas.id, nas.without_message_authenticator
+            ));
+        }
+        if nas.disconnects_stuck > 0 {
+            warnings.push(format!(
+                "nas {} does not end {} calls that it was asked to end; see `ringfence call list --nas {} --state \
+                 disconnecting`",
+                nas.id, nas.disconnects_stuck, nas.id
             ));
         }
         if nas.guard_lacks_address {
@@ -446,6 +479,8 @@ pub struct CallsReport {
     pub disconnecting: u64,
     /// Over, and still known.
     pub ended_and_remembered: u64,
+    /// Asked to end, twice or 30 s ago, and up.
+    pub disconnects_stuck: u64,
     /// The one that has been up the longest.
     pub oldest: Option<OldestCall>,
 }
@@ -521,6 +556,8 @@ pub struct NasReport {
     pub calls: u32,
     /// At most.
     pub calls_max: Option<u32>,
+    /// Calls that it was asked to end, twice or 30 s ago, and that are up.
+    pub disconnects_stuck: u64,
     /// Datagrams that came from it.
     pub requests: u64,
     /// Of these, dropped.

@@ -3,7 +3,10 @@
 //! The one way from a decision out to a NAS: who decides holds a [`NasLink`], and what sends, sends
 //! again and believes an answer is behind it.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::domain::time::Timestamp;
 use crate::wire::authenticator::Secret;
@@ -24,6 +27,34 @@ pub struct NasRequest {
     pub at: Timestamp,
     /// An answer with a Response Authenticator of zeroes is believed.
     pub accepts_zero_authenticator: bool,
+    /// What it says holds for a moment only: it is sent at once and once, or not at all, and an answer
+    /// is waited for so long. Who asks may ask again, in words of then.
+    pub only_once: Option<Duration>,
+    /// Looked at before every send.
+    pub wanted: Wanted,
+}
+
+/// Whether a request is still to be made; a call may end by itself while its NAS is being asked, and
+/// its name be given to another one.
+#[derive(Clone)]
+pub struct Wanted(pub Arc<dyn Fn() -> bool + Send + Sync>);
+
+impl Wanted {
+    /// Whatever happens.
+    pub fn always() -> Wanted {
+        Wanted(Arc::new(|| true))
+    }
+
+    /// Whether it is, now.
+    pub fn is_so(&self) -> bool {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wanted")
+    }
 }
 
 /// What a NAS is asked to do with a call.
@@ -43,6 +74,8 @@ pub enum NasAsk {
 pub enum NasAnswer {
     /// Done: Disconnect-ACK or CoA-ACK.
     Ack,
+    /// Disconnect-ACK with Error-Cause 201: the call was gone, and what was left of it is now.
+    Removed,
     /// Not done: Disconnect-NAK or CoA-NAK.
     Nak {
         /// Why, where the NAS said it (RFC 5176 3.6).
@@ -52,6 +85,8 @@ pub enum NasAnswer {
     Silent,
     /// Never left this machine; why, for the log.
     NotSent(String),
+    /// Not sent, or not sent again: it is not wanted any more.
+    NotWanted,
 }
 
 /// Sends requests to NASes.

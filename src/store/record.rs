@@ -106,9 +106,15 @@ fn checksum(sequence: u64, body: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    use crate::domain::call::Call;
     use crate::domain::decision::Event;
-    use crate::domain::id::CallId;
+    use crate::domain::id::{CallId, NasKey, PartyKey};
+    use crate::domain::ledger::Ledger;
+    use crate::domain::policy::Policy;
     use crate::domain::time::Timestamp;
+    use crate::domain::world::{Posted, World};
 
     fn facts() -> Vec<Fact> {
         let at = Timestamp::from_seconds(5);
@@ -128,6 +134,43 @@ mod tests {
     fn facts_are_read_back() {
         let (checksum, body) = written(3);
         assert_eq!(read_facts(3, checksum, &body), Ok(facts()));
+    }
+
+    /// A snapshot as it was before the boxes behind a NAS were told apart.
+    #[derive(Serialize)]
+    struct Before {
+        last_key: u32,
+        book: Vec<BookChange>,
+        last_instant: Timestamp,
+        next: (u64, u64, u64),
+        calls: Vec<Call>,
+        ledger: Ledger,
+        restarts: BTreeMap<NasKey, Timestamp>,
+        posted: BTreeMap<(PartyKey, Box<str>), Posted>,
+    }
+
+    #[test]
+    fn a_snapshot_of_before_is_read() {
+        let at = Timestamp::from_seconds(5);
+        let before = Before {
+            last_key: 7,
+            book: Vec::new(),
+            last_instant: at,
+            next: (1, 2, 3),
+            calls: Vec::new(),
+            ledger: Ledger::default(),
+            restarts: BTreeMap::from([(NasKey(4), at)]),
+            posted: BTreeMap::new(),
+        };
+        let body = postcard::to_io(&before, vec![FORMAT]).unwrap();
+        let read = read_snapshot(3, super::checksum(3, &body), &body).unwrap();
+        assert_eq!((read.last_key, read.world.next, &read.world.boots), (7, (1, 2, 3), &BTreeMap::new()));
+        let image = World::from_image(Policy::default(), read.world).image();
+        assert_eq!(image.boots.keys().cloned().collect::<Vec<_>>(), [(NasKey(4), Box::default())]);
+        let snapshot = Snapshot { last_key: 7, book: Vec::new(), world: image };
+        let mut body = Vec::new();
+        let checksum = write_snapshot(4, &snapshot, &mut body).unwrap();
+        assert_eq!(read_snapshot(4, checksum, &body), Ok(snapshot));
     }
 
     #[test]

@@ -28,10 +28,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::clock::Stopwatch;
+use crate::domain::error_cause::RESIDUAL_SESSION_CONTEXT_REMOVED;
 use crate::domain::time::Timestamp;
 use crate::metrics::{ControlPacket, Metrics, Queue};
 use crate::service::log_pace::LogPace;
-use crate::service::nas_link::{NasAnswer, NasAsk, NasLink, NasRequest};
+use crate::service::nas_link::{NasAnswer, NasAsk, NasLink, NasRequest, Wanted};
 use crate::transport::udp;
 use crate::wire::authenticator::Secret;
 use crate::wire::error::ReplyError;
@@ -50,6 +51,8 @@ use identifiers::Identifiers;
 const TURN_MAX: usize = 256;
 /// Room in the kernel for the answers to a burst of requests.
 const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
+/// How long a request that holds for a moment only may wait for its place.
+const MOMENT: Duration = Duration::from_millis(500);
 /// The longest Session-Timeout that every NAS can count (a signed number of 32 bits).
 const SESSION_TIMEOUT_MAX: u32 = i32::MAX as u32;
 
@@ -262,6 +265,8 @@ struct Exchange {
     /// `None`: it is over, and only its identifier rests.
     waiter: Option<Waiter>,
     sends: u32,
+    only_once: Option<Duration>,
+    wanted: Wanted,
     /// Between the last two sends.
     wait: Option<Duration>,
     due: Duration,
@@ -352,8 +357,13 @@ impl Courier {
     /// Begins what is in line for a NAS as far as there are places.
     fn serve(&mut self, to: SocketAddr) {
         while let Some(task) = self.destinations.get_mut(&to).and_then(|it| it.line.pop_front()) {
+            if !task.request.wanted.is_so() {
+                task.waiter.tell(NasAnswer::NotWanted);
+                continue;
+            }
             let waited = self.stopwatch.elapsed().saturating_sub(task.since);
-            if waited > self.schedule.duration {
+            let patience = if task.request.only_once.is_some() { MOMENT } else { self.schedule.duration };
+            if waited > patience {
                 // Who asked may ask again if it is still wanted, with the time of then.
                 let why = format!("waited {} s in line for this NAS", waited.as_secs());
                 task.waiter.tell(NasAnswer::NotSent(why));
@@ -425,6 +435,8 @@ impl Courier {
             rule,
             waiter: Some(waiter),
             sends: 0,
+            only_once: request.only_once,
+            wanted: request.wanted,
             wait: None,
             due: now,
             ends: now.saturating_add(self.schedule.duration),
@@ -455,7 +467,10 @@ impl Courier {
                 exchange.failure = Some(error.to_string());
             }
         }
-        let wait = self.schedule.wait(exchange.wait, &mut self.random);
+        let wait = match exchange.only_once {
+            Some(wait) => schedule::blurred(wait, wait, &mut self.random),
+            None => self.schedule.wait(exchange.wait, &mut self.random),
+        };
         exchange.sends = exchange.sends.saturating_add(1);
         exchange.wait = Some(wait);
         exchange.due = now.saturating_add(wait).min(exchange.ends);
@@ -473,14 +488,17 @@ impl Courier {
                 self.exchanges.remove(&place);
                 self.leave(place);
                 self.serve(place.to);
-            } else if exchange.sends >= self.schedule.sends_max || now >= exchange.ends {
+            } else if exchange.sends >= self.schedule.sends_max || exchange.only_once.is_some() || now >= exchange.ends
+            {
                 let answer = match exchange.failure.take() {
                     Some(why) if !exchange.has_left => NasAnswer::NotSent(why),
                     _ => NasAnswer::Silent,
                 };
                 self.end(place, answer);
-            } else {
+            } else if exchange.wanted.is_so() {
                 self.transmit(place);
+            } else {
+                self.end(place, NasAnswer::NotWanted);
             }
         }
     }
@@ -539,6 +557,9 @@ impl Courier {
             Ok(reply) => {
                 packets.increment(ControlPacket::Answered);
                 let answer = match reply.code() {
+                    Code::DISCONNECT_ACK if error_cause(&reply) == Some(RESIDUAL_SESSION_CONTEXT_REMOVED) => {
+                        NasAnswer::Removed
+                    }
                     Code::DISCONNECT_ACK | Code::COA_ACK => NasAnswer::Ack,
                     _ => NasAnswer::Nak { error_cause: error_cause(&reply) },
                 };
@@ -623,7 +644,7 @@ fn encode(request: &NasRequest, identifier: u8) -> Result<Vec<u8>, String> {
     packet.finish(&request.secret, [0; 16]).map_err(|error| error.to_string())
 }
 
-/// The Error-Cause of a NAK (RFC 5176 3.6).
+/// The Error-Cause of an answer (RFC 5176 3.6).
 fn error_cause(reply: &Packet<'_>) -> Option<u32> {
     reply.first(kind::ERROR_CAUSE)?.try_into().map(u32::from_be_bytes).ok()
 }
@@ -653,6 +674,7 @@ fn instant(elapsed: Duration) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::sync::atomic::AtomicBool;
     use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
     use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -733,6 +755,8 @@ mod tests {
             identification: identification.into(),
             at: Timestamp::from_millis(1_790_000_000_999),
             accepts_zero_authenticator: false,
+            only_once: None,
+            wanted: Wanted::always(),
         }
     }
 
@@ -917,6 +941,47 @@ mod tests {
         let (request, from) = nas.hear();
         nas.say(&reply(&request, Code::DISCONNECT_ACK, &secret(), None), from);
         assert_eq!(answer(&told), NasAnswer::Ack);
+    }
+
+    #[test]
+    fn what_is_not_wanted_any_more_is_not_sent_again() {
+        let (bench, nas) = (bench(Schedule { sends_max: u32::MAX, ..FAST }), FakeNas::new());
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let wanted = Wanted(Arc::new({
+            let is_wanted = is_wanted.clone();
+            move || is_wanted.load(Ordering::SeqCst)
+        }));
+        let request = NasRequest { wanted, ..about("1", nas.address()) };
+        let told = bench.ask(request.clone());
+        bench.wait_for("the second send", |bench| bench.count(ControlPacket::SentAgain) > 0);
+        is_wanted.store(false, Ordering::SeqCst);
+        assert_eq!(answer(&told), NasAnswer::NotWanted);
+        let sends = |bench: &Bench| bench.count(ControlPacket::Sent) + bench.count(ControlPacket::SentAgain);
+        let before = sends(&bench);
+        assert_eq!(answer(&bench.ask(request)), NasAnswer::NotWanted);
+        assert_eq!((sends(&bench), bench.client.pending()), (before, 0));
+    }
+
+    #[test]
+    fn what_holds_for_a_moment_is_sent_once() {
+        let (bench, nas) = (bench(FAST), FakeNas::new());
+        let request = NasRequest { only_once: Some(Duration::from_millis(30)), ..about("1", nas.address()) };
+        assert_eq!(answer(&bench.ask(request)), NasAnswer::Silent);
+        assert_eq!((bench.count(ControlPacket::Sent), bench.count(ControlPacket::SentAgain)), (1, 0));
+    }
+
+    #[test]
+    fn who_removed_what_was_left_had_no_such_call() {
+        let (bench, nas) = (bench(ONCE), FakeNas::new());
+        let told = bench.ask(about("1", nas.address()));
+        let (request, from) = nas.hear();
+        nas.say(&reply(&request, Code::DISCONNECT_ACK, &secret(), Some(201)), from);
+        assert_eq!(answer(&told), NasAnswer::Removed);
+        let ask = NasAsk::Prolong { session_timeout: 60 };
+        let told = bench.ask(NasRequest { ask, ..about("1", nas.address()) });
+        let (request, from) = nas.hear();
+        nas.say(&reply(&request, Code::COA_ACK, &secret(), Some(201)), from);
+        assert_eq!(answer(&told), NasAnswer::Ack, "only a disconnect removes");
     }
 
     // ------------------------------------------------------------------------ what is sent

@@ -341,7 +341,7 @@ impl Receiver {
                 self.submit(command, Pending::Access(pending), source, key, now);
             }
             Code::ACCOUNTING_REQUEST => {
-                let (command, pending) = account::read(packet, nas, table.book(), now);
+                let (command, pending) = account::read(packet, nas, table.book());
                 match command {
                     Ok(command) => self.submit(command, Pending::Accounting(pending), source, key, now),
                     Err(why) => self.answer_at_once(&pending, &why, source, key, now),

@@ -55,6 +55,64 @@ fn a_call_that_its_nas_does_not_know_is_settled_by_evidence() {
 }
 
 #[test]
+fn a_nas_that_had_no_such_call_any_more_is_no_evidence_of_it() {
+    let mut stage = Stage::new(SHORT, RICH, "");
+    let (call, proven) = seen_up(&mut stage);
+    stage.has_habit(Habit::Removes);
+    stage.disconnect(&call);
+    stage.wait_for_outcome("gone", 1);
+    estimated(&stage, &call, proven, "unknown_to_nas");
+    corrected_once(&mut stage, &call, 7);
+    assert_eq!(stage.nas.disconnects("s1"), 1);
+}
+
+#[test]
+fn why_a_nas_refuses_is_shown_and_what_is_stuck_is_alarmed() {
+    const CAUSES: [(&str, u32, Option<&str>); 4] = [
+        ("s1", 501, Some("Administratively-Prohibited")),
+        ("s2", 504, Some("Session-Context-Not-Removable")),
+        ("s3", 402, Some("Missing-Attribute")),
+        ("s4", 999, None),
+    ];
+    let mut stage = Stage::new(SHORT, RICH, "");
+    let calls = CAUSES.map(|(session, ..)| stage.call(session));
+    let stuck = |stage: &Stage| stage.daemon.metric("ringfence_disconnects_stuck");
+    assert_eq!(stuck(&stage), 0);
+    for ((_, cause, name), call) in CAUSES.iter().zip(&calls) {
+        stage.has_habit(Habit::Refuses(*cause));
+        // Who asks for it again does not wait for the next time.
+        for times in 1..=2 {
+            stage.disconnect(call);
+            wait_until("the answer is known", || stage.logged(call, "disconnect_answer") == times);
+        }
+        let view = stage.view(call);
+        assert_eq!(
+            (&view["disconnect_answer"], &view["disconnect_error_cause"]),
+            (&"refused".into(), &(*cause).into())
+        );
+        assert_eq!(view["disconnect_error"].as_str(), *name, "{view}");
+        let words = name.map_or_else(|| format!("({cause})"), |name| format!("({cause} {name})"));
+        let shown = stage.command(&["call", "show", call]);
+        assert!(shown.contains(&words) && stage.state(call) == "disconnecting", "{words} in {shown}");
+        let log = stage.command(&["call", "log", call]);
+        assert!(log.contains(&format!("refuses, with Error-Cause {}", words.trim_matches(['(', ')']))), "{log}");
+    }
+    wait_until("all are known to be stuck", || stuck(&stage) == 4);
+    let page = stage.daemon.status().request("GET", "/status", None).body;
+    assert!(page.contains("disconnects stuck 4") && page.contains("warning: nas gw1 does not end 4 calls"), "{page}");
+    let report = stage.daemon.status().get("/status?format=json");
+    assert_eq!(
+        (&report["calls"]["disconnects_stuck"], &report["nases"][0]["disconnects_stuck"]),
+        (&4.into(), &4.into())
+    );
+    assert_eq!(stage.outcomes("refused"), 8);
+    for (session, ..) in CAUSES {
+        stage.nas.hangs_up(session);
+    }
+    wait_until("nothing is stuck", || stuck(&stage) == 0);
+}
+
+#[test]
 fn a_nas_that_refuses_is_asked_again_and_the_call_is_billed() {
     let mut stage = Stage::new(SHORT, RICH, "");
     let call = stage.call("s1");
@@ -103,8 +161,9 @@ fn a_stop_may_come_before_the_answer() {
     stage.has_habit(Habit::StopsThenAnswers(3));
     stage.disconnect(&call);
     let charge = stage.settled_by_stop(&call, "s1");
-    stage.wait_for_outcome("acknowledged", 1);
-    assert_eq!(stage.settled_by_stop(&call, "s1"), charge, "the answer changed nothing");
+    stage.wait_for_outcome("not_wanted", 1);
+    let heard = stage.nas.heard("s1");
+    assert_eq!((heard.len(), heard[0].times), (1, 1), "who may use the name again is not asked again");
     assert_eq!(stage.money("balance"), price(RICH) - charge);
 }
 
@@ -117,8 +176,7 @@ fn a_restart_of_the_nas_ends_the_call_that_it_was_to_end() {
     wait_until("it was asked", || stage.nas.disconnects("s1") == 1);
     stage.nas_restarts();
     let record = estimated(&stage, &call, proven, "nas_restarted");
-    stage.has_habit(Habit::Refuses(NO_SUCH_CALL));
-    stage.wait_for_outcome("gone", 1);
+    stage.wait_for_outcome("not_wanted", 1);
     assert_eq!(stage.records(&call, 1), [record], "it is over already");
     corrected_once(&mut stage, &call, 5);
     stage.verify();
@@ -143,6 +201,6 @@ fn zeroes_for_an_authenticator_are_no_answer_elsewhere() {
     // It ended the call all the same, and its Stop is proven.
     stage.settled_by_stop(&call, "s1");
     let not_believed = || stage.daemon.metric("ringfence_control_packets_total{kind=\"not_believed\"}");
-    wait_until("it is asked again, and not believed again", || not_believed() >= 2);
+    wait_until("its answer is not believed", || not_believed() == 1);
     assert_eq!(stage.outcomes("acknowledged"), 0);
 }

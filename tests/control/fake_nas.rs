@@ -28,6 +28,8 @@ const MESSAGE_AUTHENTICATOR: u8 = 80;
 const ERROR_CAUSE: u8 = 101;
 /// Session-Context-Not-Found (RFC 5176, 3.6).
 pub const NO_SUCH_CALL: u32 = 503;
+/// Residual-Session-Context-Removed.
+const REMOVED: u32 = 201;
 /// Administratively Prohibited.
 pub const PROHIBITED: u32 = 501;
 
@@ -46,6 +48,8 @@ pub enum Habit {
     OnlySaysSo,
     /// Answers NAK with this Error-Cause.
     Refuses(u32),
+    /// Answers ACK with Error-Cause 201: it had no such call, and has removed what was left of it.
+    Removes,
     /// Does nothing at all.
     Deaf,
 }
@@ -221,13 +225,14 @@ impl Shared {
             Habit::Obeys | Habit::ObeysUnproven | Habit::StopsThenAnswers(_) | Habit::AnswersLate(_)
                 if !is_here && !is_again =>
             {
-                self.answer(request, from, Some(NO_SUCH_CALL), true);
+                self.answer(request, from, 2, Some(NO_SUCH_CALL), true);
             }
             Habit::Deaf => {}
-            Habit::OnlySaysSo => self.answer(request, from, None, true),
-            Habit::Refuses(cause) => self.answer(request, from, Some(cause), true),
+            Habit::OnlySaysSo => self.answer(request, from, 1, None, true),
+            Habit::Refuses(cause) => self.answer(request, from, 2, Some(cause), true),
+            Habit::Removes => self.answer(request, from, 1, Some(REMOVED), true),
             Habit::Obeys | Habit::ObeysUnproven => {
-                self.answer(request, from, None, state.habit == Habit::Obeys);
+                self.answer(request, from, 1, None, state.habit == Habit::Obeys);
                 if ends && is_here {
                     self.end(state, &asked.session);
                 }
@@ -237,12 +242,12 @@ impl Shared {
                     self.end(state, &asked.session);
                 }
                 if times >= sends {
-                    self.answer(request, from, None, true);
+                    self.answer(request, from, 1, None, true);
                 }
             }
             Habit::AnswersLate(sends) => {
                 if times >= sends {
-                    self.answer(request, from, None, true);
+                    self.answer(request, from, 1, None, true);
                     if ends && is_here {
                         self.end(state, &asked.session);
                     }
@@ -266,15 +271,14 @@ impl Shared {
         })
     }
 
-    /// ACK where there is no cause (RFC 5176, 2.3).
-    fn answer(&self, request: &[u8], to: SocketAddr, cause: Option<u32>, proven: bool) {
+    /// ACK has the next code after the request, NAK the one after that (RFC 5176, 2.3).
+    fn answer(&self, request: &[u8], to: SocketAddr, kind: u8, cause: Option<u32>, proven: bool) {
         let mut attributes = Vec::new();
         if let Some(cause) = cause {
             attributes.extend([ERROR_CAUSE, 6]);
             attributes.extend(cause.to_be_bytes());
         }
-        let code = request[0] + if cause.is_none() { 1 } else { 2 };
-        let mut answer = vec![code, request[1], 0, u8::try_from(20 + attributes.len()).expect("short")];
+        let mut answer = vec![request[0] + kind, request[1], 0, u8::try_from(20 + attributes.len()).expect("short")];
         answer.extend(&request[4..20]);
         answer.extend(attributes);
         let digest = Md5::new().chain_update(&answer).chain_update(SECRET).finalize();

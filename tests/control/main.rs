@@ -11,4 +11,5 @@ mod fake_nas;
 mod operators;
 mod prolong;
 mod restart;
+mod risk;
 mod stage;

@@ -1,5 +1,6 @@
 //! Guard `extend`: the NAS is told by CoA-Request how much longer a call may last.
 
+use crate::fake_nas::Habit;
 use crate::live::wait_until;
 use crate::stage::{LONG_LEAD, SHORT, Stage, price};
 
@@ -29,6 +30,28 @@ fn a_new_session_timeout_counts_from_the_start_where_the_nas_does() {
 fn a_new_session_timeout_counts_from_now_where_the_nas_does() {
     let heard = prolonged_thrice("now");
     assert!(heard.iter().all(|seconds| *seconds <= 3), "a chunk at most, which is what is left: {heard:?}");
+}
+
+/// What is lost on its way is not said again in the same words: they would be true from then on.
+#[test]
+fn a_time_that_counts_from_now_is_told_anew_until_it_is_heard() {
+    const CHUNKS: &str = "[credit]\nchunk_seconds = 15\nlead_seconds = 12\nmargin_seconds = 2\n";
+    let mut stage = Stage::new(CHUNKS, 18, "guard = \"extend\"\nsession_timeout_from = \"now\"");
+    stage.has_habit(Habit::Deaf);
+    let call = stage.call("s1");
+    wait_until("it is told three times", || stage.nas.heard("s1").len() >= 3);
+    let up = stage.nas.seconds_up("s1");
+    let told = stage.nas.prolonged("s1");
+    assert!(stage.nas.heard("s1").iter().all(|heard| heard.times == 1), "each is a new request");
+    assert!(told.is_sorted_by(|a, b| a > b), "{told:?}");
+    // Counted from any instant up to now, the last one ends with what is held.
+    assert!(up + u64::from(*told.last().unwrap()) <= 18, "{told:?} after {up} s");
+    stage.has_habit(Habit::Obeys);
+    wait_until("it is heard", || stage.seconds(&call, "told_seconds") == 18);
+    let acknowledged = stage.daemon.metric("ringfence_prolongations_total{outcome=\"acknowledged\"}");
+    assert_eq!(acknowledged, 1);
+    stage.nas.hangs_up("s1");
+    stage.settled_by_stop(&call, "s1");
 }
 
 #[test]

@@ -87,6 +87,11 @@ impl Stage {
         view["id"].as_str().unwrap_or_else(|| panic!("a call without id: {view}")).to_owned()
     }
 
+    /// The Start of a call of `acme` that nobody has asked for, and what makes its Stop.
+    pub fn start_without_a_word(&mut self, session: &str) -> (Vec<u8>, fn(&mut Gateway, &str, u32) -> Vec<u8>) {
+        (accounting(&mut self.gateway, "alice", Status::Start, session, 0), stop_of_alice)
+    }
+
     pub fn authorize(&mut self, user: &str, session: &str) -> Answer {
         let mut request = self.gateway.request(Code::ACCESS_REQUEST);
         request.message_authenticator(true);

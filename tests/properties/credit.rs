@@ -28,6 +28,7 @@ const BEGINNING: Timestamp = Timestamp::from_seconds(1_772_494_200);
 const CUSTOMER: PartyKey = PartyKey(10);
 const ACCOUNT: AccountKey = AccountKey(20);
 const NAS: NasKey = NasKey(30);
+const OTHER_NAS: NasKey = NasKey(31);
 const CALLED: &str = "4930123";
 
 /// A customer and the resellers above it, each with its rate and its money.
@@ -365,6 +366,47 @@ proptest! {
         }
         small.drain();
         prop_assert_eq!(balances(&small, chain.nanos.len()), expected(&chain, seconds));
+    }
+
+    #[test]
+    fn sides_in_any_order_cost_what_the_longest_of_the_one_that_asked_tells(
+        chain in rich_chain(),
+        own in vec(1..400u64, 1..3),
+        others in vec(0..500u64, 0..4),
+        order in Just((0..12usize).collect::<Vec<_>>()).prop_shuffle(),
+        gaps in vec(0..9_000i64, 12),
+    ) {
+        let mut small = Small::new(&chain, Policy::default());
+        let mut asked = authorize(1);
+        if let Command::Authorize(request) = &mut asked {
+            request.identity.conf_id = Some(ConfId([7; 16]));
+        }
+        small.submit(&asked);
+        small.pass_until(BEGINNING.plus_seconds(700));
+        let told_by = |side: usize| {
+            let (nas, seconds) = if side < own.len() { (NAS, own[side]) } else { (OTHER_NAS, *others.get(side - own.len())?) };
+            Some((side, nas, seconds))
+        };
+        for (place, gap) in order.into_iter().zip(gaps) {
+            // Each side's Start and Stop, in any order.
+            let Some((side, nas, seconds)) = told_by(place / 2) else { continue };
+            let (kind, at) = if place % 2 == 0 {
+                (AccountingKind::Start, BEGINNING.plus_seconds(1))
+            } else {
+                (AccountingKind::Stop, BEGINNING.plus_seconds(1 + seconds))
+            };
+            let told_seconds = (kind == AccountingKind::Stop).then_some(seconds);
+            let mut accounting = account(1, kind, at, told_seconds);
+            accounting.nas = nas;
+            accounting.identity.session_id = format!("side {side}").into_bytes().into();
+            accounting.identity.conf_id = Some(ConfId([7; 16]));
+            small.submit(&told(accounting));
+            small.laws()?;
+            small.pass_until(small.now.plus_millis(gap));
+        }
+        small.drain();
+        let longest = own.iter().copied().max().unwrap_or_default();
+        prop_assert_eq!(balances(&small, chain.nanos.len()), expected(&chain, longest));
     }
 
     #[test]

@@ -223,3 +223,17 @@ pub fn policy(words: &mut Words<'_>) -> Result<Policy, String> {
         ..plain
     })
 }
+
+/// What a packet names its box with: `box=` its NAS-Identifier, `ip=` its NAS-IP-Address.
+pub fn naming(words: &mut Words<'_>) -> Result<Box<[u8]>, String> {
+    let mut bytes = Vec::new();
+    if let Some(name) = words.value("box") {
+        bytes.extend([32, u8::try_from(name.len() + 2).map_err(|_| format!("box={name} is too long"))?]);
+        bytes.extend(name.as_bytes());
+    }
+    if let Some(address) = words.parsed::<std::net::Ipv4Addr>("ip")? {
+        bytes.extend([4, 6]);
+        bytes.extend(address.octets());
+    }
+    Ok(bytes.into())
+}

@@ -7,7 +7,7 @@ use ringfence::domain::call::{CallKey, DisconnectAnswer, LegOrigin};
 use ringfence::domain::cdr::Cdr;
 use ringfence::domain::command::{
     Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, NasAnswered, NasAsked, PostEntry,
-    PostKind, Proof, Quote,
+    PostKind, Proof, Quote, Restart,
 };
 use ringfence::domain::decision::{Accept, Alarm, Because, Done, Effect, Quoted, Rejected, Reply};
 use ringfence::domain::id::{CallId, ConfId, NasKey};
@@ -96,10 +96,6 @@ impl Player {
                 let jumped = instant(words.next("a time")?)?;
                 self.stage()?.now = jumped;
             }
-            "outage" => {
-                let over = instant(words.next("a time")?)?;
-                self.stage()?.outage(over)?;
-            }
             "again" => {
                 let (name, command) = self.last.clone().ok_or("nothing was asked yet")?;
                 self.submit(name, command)?;
@@ -130,7 +126,10 @@ impl Player {
     fn act(&mut self, words: &mut Words<'_>) -> Result<(), String> {
         match words.next("who")? {
             "wait" => Ok(()),
-            "restart" => self.stage()?.restart(),
+            "restart" => {
+                let down_seconds = words.parsed("down")?.unwrap_or(0);
+                self.stage()?.restart(down_seconds)
+            }
             "operator" => self.operate(words),
             nas => {
                 let stage = self.stage()?;
@@ -146,6 +145,7 @@ impl Player {
                         let answer = match words.next("an answer")? {
                             "ack" => DisconnectAnswer::Acknowledged,
                             "nak" => DisconnectAnswer::Refused(words.parsed("cause")?),
+                            "removed" => DisconnectAnswer::Removed,
                             "nothing" => DisconnectAnswer::Unanswered,
                             other => return Err(format!("{other} is no answer")),
                         };
@@ -156,8 +156,14 @@ impl Player {
                         self.submit(None, Command::NasAnswered(NasAnswered { call, asked, answer }))
                     }
                     "restarts" => {
-                        let event_at = words.time("event")?;
-                        self.submit(None, Command::RestartNas { nas, event_at })
+                        let told = Restart {
+                            nas,
+                            sender: cast::naming(words)?,
+                            event_at: words.time("event")?,
+                            delay_seconds: words.parsed("delay")?,
+                            word: words.parsed("word")?,
+                        };
+                        self.submit(None, Command::RestartNas(told))
                     }
                     other => Err(format!("a nas does not {other}")),
                 }
@@ -198,7 +204,7 @@ impl Player {
             key: key.map(|key| CallKey(key.as_bytes().into())),
             conf_id,
             session_id: session_id.as_bytes().into(),
-            identification: Box::default(),
+            identification: cast::naming(words)?,
         })
     }
 

@@ -8,6 +8,7 @@ use ringfence::domain::book::{Book, BookChange};
 use ringfence::domain::call::Call;
 use ringfence::domain::cdr::{Cdr, Entry, EntryKind};
 use ringfence::domain::command::{CallIdentity, Command};
+use ringfence::domain::control;
 use ringfence::domain::decision::{Effect, Event, Fact, Reply};
 use ringfence::domain::engine::decide;
 use ringfence::domain::id::{CallId, NasKey, PartyKey};
@@ -111,8 +112,8 @@ impl Stage {
         found.unwrap_or_else(|never| match never {})
     }
 
-    /// The process ends here and starts again from what it kept.
-    pub fn restart(&mut self) -> Result<(), String> {
+    /// The process ends here and starts again from what it kept, so many seconds later.
+    pub fn restart(&mut self, down_seconds: u64) -> Result<(), String> {
         let image = self.world.image();
         let world = World::from_image(*self.world.policy(), image.clone());
         // It looks at once for money that may have come.
@@ -120,14 +121,10 @@ impl Stage {
             return Err("a restart comes to another world".into());
         }
         self.world = world;
-        self.check_laws()
-    }
-
-    /// Our process is not there until then; nothing is decided meanwhile, and nobody heard.
-    pub fn outage(&mut self, over: Timestamp) -> Result<(), String> {
-        self.now = over;
-        self.restart()?;
-        self.world.resume(over);
+        self.now = self.now.plus_seconds(down_seconds);
+        self.world.resume(self.now);
+        let pending = control::pending(&self.world, self.now);
+        self.effects.extend(pending.into_iter().map(|effect| (self.now, effect)));
         self.check_laws()
     }
 
@@ -141,7 +138,7 @@ impl Stage {
         if replayed.image().calls != self.world.image().calls || replayed.ledger() != self.world.ledger() {
             return Err("replaying the journal comes to another world".into());
         }
-        self.restart()?;
+        self.restart(0)?;
         self.pass_until(self.now.plus_seconds(10 * 86_400))?;
         if self.world.calls().next().is_some() {
             return Err("a call is still there ten days after the last packet".into());

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringfence::domain::book::Book;
 use ringfence::domain::call::{Call, CallState, DisconnectAnswer, EndReason, LegOrigin};
 use ringfence::domain::cdr::{Entry, EntryKind};
-use ringfence::domain::command::{Accounting, AccountingKind, Command, NasAsked};
+use ringfence::domain::command::{Accounting, AccountingKind, Command, NasAsked, Restart};
 use ringfence::domain::decision::{Effect, Event, Reply, ReservedMoney};
 use ringfence::domain::id::{AccountKey, CallId, NasKey, PartyKey};
 use ringfence::domain::limit::Entity;
@@ -647,7 +647,7 @@ impl Auditor {
         let ending = &settled.ending;
         if ending.reason == EndReason::NasRestarted {
             let began_before = match record.command {
-                Command::RestartNas { event_at, .. } => call.opened_at < event_at.unwrap_or(record.at).min(record.at),
+                Command::RestartNas(told) => call.opened_at.floor_second() <= claimed_restart(told, record.at),
                 _ => false,
             };
             self.check("evidence", began_before, || format!("{id}: ended by a restart that was before it began"));
@@ -1007,6 +1007,14 @@ fn connect_instants(told: &Accounting, now: Timestamp) -> Vec<Timestamp> {
     let by_session = event.minus_seconds(session);
     let claims = [told.connected_at, Some(by_session), Some(event)].into_iter().flatten();
     claims.filter(|at| *at <= now).chain([now]).collect()
+}
+
+/// When a gateway says that it started: by its clock where that is within five minutes, else by how old
+/// it says that its word is.
+fn claimed_restart(told: &Restart, now: Timestamp) -> Timestamp {
+    let by_clock = told.event_at.filter(|at| *at <= now && now.millis() - at.millis() <= 300_000);
+    let age = told.delay_seconds.filter(|age| *age <= 3_600).unwrap_or(0);
+    by_clock.unwrap_or(now.minus_seconds(age.into()))
 }
 
 /// A Stop that opened its call takes no slot.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ringfence::domain::book::{Book, BookChange};
 use ringfence::domain::call::{DisconnectReason, LegOrigin};
 use ringfence::domain::cdr::EntryKind;
-use ringfence::domain::command::{AccountingKind, Command};
+use ringfence::domain::command::{AccountingKind, Command, Restart};
 use ringfence::domain::deadline::next_due;
 use ringfence::domain::decision::{Decision, Effect, Event, Fact, Reply, ReservedMoney};
 use ringfence::domain::engine;
@@ -185,8 +185,8 @@ impl Planted {
     }
 
     fn command(self, command: &Command) -> Option<Command> {
-        if let (Planted::RestartClosesNewer, Command::RestartNas { nas, .. }) = (self, command) {
-            return Some(Command::RestartNas { nas: *nas, event_at: None });
+        if let (Planted::RestartClosesNewer, Command::RestartNas(told)) = (self, command) {
+            return Some(Command::RestartNas(Restart { nas: told.nas, ..Restart::default() }));
         }
         let Command::Account(told) = command else { return None };
         if self != Planted::CarrierLegIsCharged || told.origin != LegOrigin::Originate {

@@ -577,7 +577,7 @@ impl Simulation {
         self.life += 1;
         let effects = match self.setting.planted {
             Some(Planted::LoseEffects) => Vec::new(),
-            _ => control::pending(&self.world),
+            _ => control::pending(&self.world, self.now),
         };
         self.auditor.restarted(&effects);
         for effect in effects {

@@ -787,6 +787,12 @@ pub struct CallView {
     /// that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disconnect_answer: Option<String>,
+    /// The Error-Cause that came with it (RFC 5176, 3.5).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnect_error_cause: Option<u32>,
+    /// Its name, where the RFC has one: `Administratively-Prohibited`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnect_error: Option<String>,
     /// When its NAS last told anything of it.
     #[serde(default)]
     pub heard_at: String,

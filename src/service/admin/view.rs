@@ -7,9 +7,10 @@ use super::spec::{
 };
 use super::write;
 use crate::domain::book::Book;
-use crate::domain::call::{Call, Flags, Leg};
+use crate::domain::call::{Call, DisconnectAnswer, Flags, Leg};
 use crate::domain::carrier::{Carrier, Connection};
 use crate::domain::cdr::Charge;
+use crate::domain::error_cause;
 use crate::domain::limit::Entity;
 use crate::domain::money::{Currency, Money};
 use crate::domain::nas::Nas;
@@ -132,6 +133,7 @@ pub fn call(names: &Names<'_>, policy: &Policy, now: Timestamp, call: &Call) -> 
     let seconds = call.ending.map_or_else(|| call.seconds_so_far(now), |ending| ending.seconds);
     let cost = |payer: &crate::domain::call::Payer| if call.is_alive() { payer.price(seconds) } else { payer.charged };
     let setup_end = call.connected_at.or(call.ending.map(|ending| ending.at)).unwrap_or(now);
+    let answer = call.disconnect.and_then(|asked| asked.answer);
     CallView {
         id: call.id.to_string(),
         state: call.state.to_string(),
@@ -175,7 +177,9 @@ pub fn call(names: &Names<'_>, policy: &Policy, now: Timestamp, call: &Call) -> 
         disconnecting_for: call.disconnect.as_ref().map(|asked| asked.why.as_str().to_owned()),
         disconnecting_since: call.disconnect.as_ref().map(|asked| format_instant(asked.at)),
         disconnect_attempts: call.disconnect.map(|asked| asked.attempts),
-        disconnect_answer: call.disconnect.and_then(|asked| asked.answer).map(|answer| answer.as_str().to_owned()),
+        disconnect_answer: answer.map(|answer| answer.as_str().to_owned()),
+        disconnect_error_cause: answer.and_then(DisconnectAnswer::error_cause),
+        disconnect_error: answer.and_then(DisconnectAnswer::error_cause).and_then(error_cause::name).map(str::to_owned),
         heard_at: format_instant(call.heard_at),
         silent_seconds: call.is_alive().then(|| now.seconds_since(call.heard_at)),
         stale: evidence(call, policy, now).iter().map(ToString::to_string).collect(),

@@ -252,7 +252,9 @@ fn card(call: &CallView) -> Card {
         "gateway asked",
         call.disconnect_attempts.map(|attempts| {
             let answer = call.disconnect_answer.as_deref().unwrap_or("no answer yet");
-            format!("{attempts} times, latest: {answer}")
+            let name = call.disconnect_error.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+            let cause = call.disconnect_error_cause.map_or_else(String::new, |cause| format!(" ({cause}{name})"));
+            format!("{attempts} times, latest: {answer}{cause}")
         }),
     );
     card.field("last heard of", heard(call));

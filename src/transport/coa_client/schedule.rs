@@ -43,7 +43,7 @@ impl Schedule {
 }
 
 /// `length`, give or take up to a tenth of `by`.
-fn blurred(length: Duration, by: Duration, random: &mut fastrand::Rng) -> Duration {
+pub(super) fn blurred(length: Duration, by: Duration, random: &mut fastrand::Rng) -> Duration {
     let tenth = by.saturating_mul(JITTER) / 1000;
     let shift = by.saturating_mul(random.u32(0..=2 * JITTER)) / 1000;
     length.saturating_add(shift).saturating_sub(tenth)

@@ -25,6 +25,8 @@ pub struct Gauges {
     pub is_ready: bool,
     /// Calls in progress.
     pub calls: CallsByState,
+    /// Of these, asked to end twice or long ago.
+    pub disconnects_stuck: u64,
     /// Money of all customers and resellers, each currency once.
     pub money: Vec<MoneyTotals>,
     /// Sequence of the last record of the journal.
@@ -171,6 +173,14 @@ fn decisions(page: &mut Page, metrics: &Metrics, now: &Gauges) {
     );
     page.family("ringfence_disconnects_total", "counter", "Disconnect-Requests, by how they ended.");
     page.set("ringfence_disconnects_total", &[], "outcome", &metrics.disconnects);
+    page.family("ringfence_prolongations_total", "counter", "CoA-Requests, by how they ended.");
+    page.set("ringfence_prolongations_total", &[], "outcome", &metrics.prolongations);
+    page.single(
+        "ringfence_disconnects_stuck",
+        "gauge",
+        "Calls that their NAS was asked to end twice or 30 s ago, and that are up.",
+        now.disconnects_stuck,
+    );
     page.family("ringfence_control_packets_total", "counter", "Packets to and from NASes at our own wish, by kind.");
     page.set("ringfence_control_packets_total", &[], "kind", &metrics.control_packets);
 }
@@ -435,6 +445,8 @@ mod tests {
             "ringfence_duplicates_total",
             "ringfence_calls{state=\"confirmed\"}",
             "ringfence_disconnects_total{outcome=\"acknowledged\"}",
+            "ringfence_disconnects_stuck",
+            "ringfence_prolongations_total{outcome=\"refused\"}",
             "ringfence_overruns_total",
             "ringfence_commit_seconds_count",
             "ringfence_commit_batch_size_count",
@@ -460,6 +472,7 @@ mod tests {
         metrics.count_commit(5_000, Duration::from_secs(100));
         let now = Gauges {
             calls: CallsByState { early: 4, ..CallsByState::default() },
+            disconnects_stuck: 2,
             money: vec![totals("EUR", "12.5"), totals("USD", "-0.000001")],
             started_at: Timestamp::from_millis(1_767_225_600_120),
             projector_lag_millis: 40,
@@ -474,6 +487,7 @@ mod tests {
             ("ringfence_port_drops_total{port=\"acct\",cause=\"bad_message_authenticator\"}", "1"),
             ("ringfence_rejections_total{reason=\"calls_limit\"}", "1"),
             ("ringfence_disconnects_total{outcome=\"unanswered\"}", "1"),
+            ("ringfence_disconnects_stuck", "2"),
             ("ringfence_queue_depth{queue=\"control\"}", "3"),
             ("ringfence_calls{state=\"early\"}", "4"),
             ("ringfence_reserved{currency=\"EUR\"}", "12.500000"),

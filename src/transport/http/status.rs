@@ -112,6 +112,7 @@ fn gauges(health: &Health) -> Gauges {
             confirmed: health.calls_in(CallState::Confirmed),
             disconnecting: health.calls_in(CallState::Disconnecting),
         },
+        disconnects_stuck: health.disconnects_stuck(),
         money: health.money().into_iter().map(totals).collect(),
         journal_sequence,
         projected_sequence,
@@ -153,6 +154,7 @@ fn write_text(report: &HealthReport, page: &mut String) -> std::fmt::Result {
         "  trying {}  early {}  confirmed {}  disconnecting {}  (ended and remembered {})",
         calls.trying, calls.early, calls.confirmed, calls.disconnecting, calls.ended_and_remembered
     )?;
+    writeln!(page, "  disconnects stuck {}", calls.disconnects_stuck)?;
     if let Some(oldest) = &calls.oldest {
         writeln!(page, "  oldest {} since {} ({})", oldest.id, oldest.opened_at, duration(oldest.seconds))?;
     }

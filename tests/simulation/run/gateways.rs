@@ -1,7 +1,9 @@
 //! What happens at the gateways: calls as they really are, and what their gateways tell of them.
 
 use ringfence::domain::call::{CallKey, LegOrigin};
-use ringfence::domain::command::{Accounting, AccountingKind, Authorize, CallIdentity, Command, NasAsked, Proof};
+use ringfence::domain::command::{
+    Accounting, AccountingKind, Authorize, CallIdentity, Command, NasAsked, Proof, Restart,
+};
 use ringfence::domain::decision::Reply;
 use ringfence::domain::id::{CallId, ConfId};
 use ringfence::domain::time::Timestamp;
@@ -440,7 +442,8 @@ impl Simulation {
         }
         let its_clock = now.plus_millis(habits.clock_offset_millis).floor_second();
         let event_at = habits.event_timestamps.then_some(its_clock);
-        let command = Command::RestartNas { nas: habits.nas, event_at };
+        let word = u64::try_from(self.packets.next()).ok();
+        let command = Command::RestartNas(Restart { nas: habits.nas, event_at, word, ..Restart::default() });
         self.send(None, gateway, command, 5);
     }
 }

@@ -4,9 +4,10 @@
 use std::convert::Infallible;
 
 use fastrand::Rng;
-use ringfence::domain::call::{Call, DisconnectAnswer, SESSION_CONTEXT_NOT_FOUND};
+use ringfence::domain::call::{Call, DisconnectAnswer};
 use ringfence::domain::command::{CallIdentity, Command, NasAnswered, NasAsked, Proof};
 use ringfence::domain::decision::{Accept, Effect, Reply};
+use ringfence::domain::error_cause::SESSION_CONTEXT_NOT_FOUND;
 use ringfence::domain::id::{CallId, NasKey};
 use ringfence::domain::recall::recall;
 
@@ -122,10 +123,7 @@ impl Simulation {
         let delay = now.seconds_since(sent.sent_first_at);
         match &mut sent.command {
             Command::Account(told) if counts_delay => told.delay_seconds = u32::try_from(delay).ok(),
-            // An age that is told stands for the time of a restart.
-            Command::RestartNas { event_at, .. } if counts_delay && event_at.is_none() && delay > 0 => {
-                *event_at = Some(sent.sent_first_at);
-            }
+            Command::RestartNas(told) if counts_delay => told.delay_seconds = u32::try_from(delay).ok(),
             _ => {}
         }
         for delay in self.fates(gateway) {
