@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::command::CallIdentity;
-use super::error_cause::{RESIDUAL_SESSION_CONTEXT_REMOVED, SESSION_CONTEXT_NOT_FOUND};
+use super::error_cause::RESIDUAL_SESSION_CONTEXT_REMOVED;
+pub use super::error_cause::SESSION_CONTEXT_NOT_FOUND;
 use super::id::{AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, NasKey, PartyKey};
 use super::limit::Entity;
 use super::money::Money;

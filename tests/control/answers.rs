@@ -174,6 +174,8 @@ fn a_restart_of_the_nas_ends_the_call_that_it_was_to_end() {
     stage.has_habit(Habit::Deaf);
     stage.disconnect(&call);
     wait_until("it was asked", || stage.nas.disconnects("s1") == 1);
+    stage.box_restarts(99);
+    assert_eq!(stage.state(&call), "disconnecting", "another box behind the same address");
     stage.nas_restarts();
     let record = estimated(&stage, &call, proven, "nas_restarted");
     stage.wait_for_outcome("not_wanted", 1);

@@ -1,9 +1,8 @@
 //! What could be overspent if every NAS fell silent now.
 
-use crate::fake_nas::Up;
 use crate::live::gateway::Status;
 use crate::live::{micros, wait_until};
-use crate::stage::{Stage, naming, price};
+use crate::stage::{Stage, price};
 
 /// Longest call.
 const LONGEST: i64 = 200;
@@ -34,9 +33,7 @@ fn what_was_told_beyond_what_is_held_is_at_risk() {
 #[test]
 fn a_nas_that_was_told_nothing_may_let_a_call_last_as_long_as_it_can() {
     let mut stage = Stage::new(CONFIG, 1_000, "");
-    let (start, stop) = stage.start_without_a_word("s1");
-    stage.nas.answers_call("s1", Up::new(naming(&start), stop));
-    stage.account(&start);
+    stage.call_without_a_word("s1");
     wait_until("it is at risk", || risk(&stage) == (price(60), price(LONGEST - 60)));
     stage.tell(Status::Stop, "s1", 3);
     wait_until("nothing is at risk", || risk(&stage) == (0, 0));

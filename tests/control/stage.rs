@@ -87,9 +87,11 @@ impl Stage {
         view["id"].as_str().unwrap_or_else(|| panic!("a call without id: {view}")).to_owned()
     }
 
-    /// The Start of a call of `acme` that nobody has asked for, and what makes its Stop.
-    pub fn start_without_a_word(&mut self, session: &str) -> (Vec<u8>, fn(&mut Gateway, &str, u32) -> Vec<u8>) {
-        (accounting(&mut self.gateway, "alice", Status::Start, session, 0), stop_of_alice)
+    /// A call of `acme` that its NAS tells of and nobody had asked for.
+    pub fn call_without_a_word(&mut self, session: &str) {
+        let start = accounting(&mut self.gateway, "alice", Status::Start, session, 0);
+        self.nas.answers_call(session, Up::new(naming(&start), stop_of_alice));
+        self.account(&start);
     }
 
     pub fn authorize(&mut self, user: &str, session: &str) -> Answer {
@@ -109,8 +111,13 @@ impl Stage {
     /// An Accounting-On: all calls of before are over.
     pub fn nas_restarts(&mut self) {
         self.nas.forgets_all();
+        self.box_restarts(HOST);
+    }
+
+    /// The same of one of several boxes that may stand behind the NAS's address.
+    pub fn box_restarts(&mut self, host: u8) {
         let mut request = self.gateway.request(Code::ACCOUNTING_REQUEST);
-        request.integer(kind::ACCT_STATUS_TYPE, 7).attribute(kind::NAS_IP_ADDRESS, &[127, 0, 0, HOST]);
+        request.integer(kind::ACCT_STATUS_TYPE, 7).attribute(kind::NAS_IP_ADDRESS, &[127, 0, 0, host]);
         let request = self.gateway.signed(request.text(kind::ACCT_SESSION_ID, "boot"));
         self.account(&request);
     }
