@@ -1015,6 +1015,45 @@ fn every_fault_of_a_setup_file_has_its_line_and_nothing_is_done() {
 }
 
 #[test]
+fn no_fault_of_a_setup_file_hides_another_and_none_is_told_twice() {
+    let served = Served::new();
+    served.write("rates.csv", "prefix,per_minute\n4x,0.01\n");
+    served.write(
+        "bad.toml",
+        "[[tariff]]\nid = \"t\"\ncurrency = \"EU\"\nrate = [\n{ prefix = \"49a\", per_minute = \"0.01\" },\n\
+         { prefix = \"1\", per_minute = \"0.0.1\" },\n{ prefix = \"2\" },\n]\n\
+         [[tariff]]\nid = \"f\"\ncurrency = \"E\"\nrates_file = \"rates.csv\"\n\
+         [[reseller]]\nid = \"a\"\ntariff = \"t\"\nparent = \"b\"\n\
+         [[reseller]]\nid = \"b\"\ntariff = \"t\"\nparent = \"a\"\n\
+         [[customer]]\nid = \"c9\"\ntariff = \"nope\"\n\
+         [[customer]]\nid = \"c9\"\ntariff = \"nope\"\ncredit_limit = \"x\"\n\
+         [[account]]\nid = \"p\"\ncustomer = \"c9\"\npassword_env = \"NOT_SET\"\n\
+         [[nas]]\nid = \"g\"\naddress = \"192.0.2.1\"\nsecret_file = \"none.secret\"\n",
+    );
+    let told = served.fails(1, &["apply", "bad.toml"]);
+    let lines = [
+        "bad.toml:3: tariff.currency: ",
+        "bad.toml:5: tariff.rate.prefix: ",
+        "bad.toml:6: tariff.rate.per_minute: ",
+        "bad.toml:7: tariff.rate.per_minute: ",
+        "bad.toml:11: tariff.currency: ",
+        "rates.csv:2: prefix: ",
+        "bad.toml:16: reseller.parent: ",
+        "bad.toml:20: reseller.parent: ",
+        "bad.toml:23: customer.tariff: ",
+        "bad.toml:25: customer.id: ",
+        "bad.toml:26: customer.tariff: ",
+        "bad.toml:27: customer.credit_limit: ",
+        "bad.toml:31: account.password_env: ",
+        "bad.toml:35: nas.secret_file: ",
+    ];
+    for line in lines {
+        assert_eq!(told.matches(line).count(), 1, "{line} in {told}");
+    }
+    assert!(told.ends_with(&format!("nothing was changed: {} faults\n", lines.len())), "{told}");
+}
+
+#[test]
 fn things_are_added_changed_shown_and_removed_by_hand() {
     let served = Served::new();
     served.done(&["tariff", "add", "t", "--currency", "eur"]);

@@ -343,6 +343,15 @@ impl Reader<'_> {
         }
     }
 
+    /// The same of what is about more than the member that is named.
+    fn fault_that_means(&mut self, line: usize, about: &str, meant: Option<String>, message: &str) {
+        let before = self.faults.len();
+        self.fault(line, about, message);
+        if let Some(added) = self.faults.get_mut(before) {
+            added.meant = meant;
+        }
+    }
+
     /// The members of a table that are as they should be.
     fn table(&mut self, form: &'static Form, table: &DeTable<'_>, at: &str, line: usize) -> Map<String, Value> {
         let mut members = Map::new();
@@ -384,12 +393,9 @@ impl Reader<'_> {
             None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
         };
         let about = if is_top { name.to_owned() } else { format!("{at}.{name}") };
-        let meant = slip.map(|slip| if is_top { slip.to_owned() } else { format!("{at}.{slip}") });
-        let before = self.faults.len();
-        self.fault(line, &about, &format!("unknown key; {hint}"));
-        if let Some(added) = self.faults.get_mut(before) {
-            added.meant = meant;
-        }
+        // A list that is misspelt says nothing of what stands in the list that was meant.
+        let meant = slip.filter(|_| !is_top).map(|slip| format!("{at}.{slip}"));
+        self.fault_that_means(line, &about, meant, &format!("unknown key; {hint}"));
     }
 
     fn value(&mut self, kind: Kind, value: &Spanned<DeValue<'_>>, about: &str, line: usize) -> Option<Value> {
@@ -492,7 +498,12 @@ impl Reader<'_> {
         if ways.iter().filter(|way| **way).count() > 1 {
             let message =
                 format!("has more than one of {name}, {variable_member}, {file_member} and {kept_member}: keep one");
+            let before = self.faults.len();
             self.fault(line, at, &message);
+            // It is printed of the whole thing, and says nothing of its other members.
+            if let Some(added) = self.faults.get_mut(before) {
+                added.about = format!("{at}.{name}");
+            }
             return;
         }
         let Some(from) = SecretFrom::one_of(value, variable, file) else {
@@ -510,7 +521,8 @@ impl Reader<'_> {
                 };
                 let about = format!("{at}.{member}");
                 let line = self.lines.get(&about).copied().unwrap_or(line);
-                self.fault(line, &about, &message);
+                // Without its value the daemon would miss the secret itself.
+                self.fault_that_means(line, &about, Some(format!("{at}.{name}")), &message);
             }
         }
     }
@@ -698,10 +710,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_for_want_of_a_reference_is_known() {
+        let read = read("[[account]]\nid = \"a\"\npassword_env = \"NONE\"\n[[nas]]\nsecret_file = \"none\"\n");
+        assert!(read.known().covers("account[0].password") && read.known().covers("nas[0].secret"));
+        assert!(!read.known().covers("account[0].customer"));
+    }
+
+    #[test]
+    fn a_misspelt_list_is_no_fault_of_the_one_that_was_meant() {
+        let read = read("[[customers]]\nid = \"a\"\n[[customer]]\nid = \"b\"\n");
+        assert!(!read.known().covers("customer[0].tariff"));
+    }
+
+    #[test]
     fn one_secret_is_given_in_one_way() {
         let twice = faults("[[nas]]\nsecret_file = \"a\"\nsecret_env = \"GW1\"\n");
         assert_eq!(twice.len(), 1);
         assert!(twice[0].starts_with("s.toml:1: nas: has more than one of secret, "), "{twice:?}");
+        let read = read("[[nas]]\nsecret_file = \"a\"\nsecret_env = \"GW1\"\n");
+        assert!(read.known().covers("nas[0].secret") && !read.known().covers("nas[0].address"));
         let as_exported = faults("[[nas]]\nsecret = \"a\"\nsecret_env = \"GW1\"\n");
         assert!(as_exported.is_empty(), "a value beside where it was taken from: {as_exported:?}");
     }
