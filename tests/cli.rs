@@ -809,6 +809,7 @@ fn check_ends_with_1_whatever_is_wrong_and_its_help_says_so() {
         ("unknown.toml", None),
         ("/dev/null", Some(("RINGFENCE_CREDIT__CHUNK_SECONDS", "soon"))),
         ("/dev/null", Some(("RINGFENCE_STORAGE__PATH", "no/r.db"))),
+        ("/dev/null", Some(("RINGFENCE_ADMIN__LISTEN", "0.0.0.0:18080"))),
     ] {
         let mut command = ringfence(&["check", "--config", file]);
         let output = command.envs(environment).current_dir(folder.path()).output().unwrap();
@@ -1263,6 +1264,11 @@ fn a_configuration_that_means_nothing_does_not_serve() {
     let output = ringfence(&["serve", "--config", "r.toml"]).current_dir(folder.path()).output().unwrap();
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("r.toml:2: radius.auth: "), "{}", stderr(&output));
+    // What check would have named, so that it does not go round and round under systemd.
+    std::fs::write(folder.path().join("r.toml"), "[admin]\nlisten = \"0.0.0.0:18080\"\n").unwrap();
+    let output = ringfence(&["serve", "--config", "r.toml"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("r.toml:2: admin.listen: "), "{}", stderr(&output));
 }
 
 // And with calls in it.
