@@ -98,6 +98,7 @@ impl Daemon {
             engine: engine.clone(),
             registry: reader.clone(),
             reports: opened.reports,
+            projector: opened.projector.clone(),
             rates: opened.rates,
             upkeep: opened.upkeep,
             clock,

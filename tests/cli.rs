@@ -1136,6 +1136,21 @@ fn rows_in_time(served: &Served, arguments: &[&str], member: &str, rows: usize) 
 }
 
 #[test]
+fn what_was_done_is_in_the_lists_that_are_read_right_after_it() {
+    let served = Served::set_up();
+    served.done(&["customer", "set", "acme", "--calls-max", "100"]);
+    for done in 1..=10 {
+        served.done(&["customer", "topup", "acme", "1.00"]);
+        let entries = served.json(&["customer", "statement", "acme"]);
+        assert_eq!(entries["entries"].as_array().unwrap().len(), done + 1, "top-up {done}");
+        served.done(&["customer", "set", "acme", "--calls-max", &done.to_string()]);
+        let changes = served.json(&["audit", "list"])["audit"].clone();
+        let newest = changes[0]["text"].as_str().unwrap();
+        assert!(newest.ends_with(&format!("-> {done}")), "change {done}: {newest}");
+    }
+}
+
+#[test]
 fn what_operators_do_is_in_the_statement_and_the_audit() {
     let served = Served::set_up();
     served.done(&["customer", "topup", "acme", "5.00", "--note", "cash"]);
@@ -1375,6 +1390,18 @@ impl Live {
         let mut sessions: Vec<_> = calls.map(|call| call["acct_session_id"].as_str().unwrap().to_owned()).collect();
         sessions.sort();
         sessions
+    }
+}
+
+#[test]
+fn a_call_has_its_log_at_once_and_its_record_when_it_is_over() {
+    let mut live = Live::new();
+    for session in ["one-1", "one-2", "one-3"] {
+        live.call("alice", session);
+        let log = stdout(&live.run(0, &format!("call log {session}")));
+        assert!(log.contains("Acct-Status-Type = Start"), "{log}");
+        live.stop("alice", session);
+        assert!(stdout(&live.run(0, &format!("cdr show {session}"))).contains("alice"));
     }
 }
 
