@@ -33,7 +33,7 @@ pub struct EntryQuery {
     pub limit: Option<usize>,
 }
 
-/// Which CDRs are wanted. A call's id makes all other members of no account.
+/// Which CDRs are wanted: those that all members hold for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CdrQuery {
@@ -198,14 +198,6 @@ impl Admin {
 
     /// The filters that a query may mean, the likeliest first.
     fn cdr_filters(&self, book: &Book, query: CdrQuery) -> Result<(Window, Vec<CdrFilter>), AdminError> {
-        if let Some(id) = query.call_id.filter(|id| !id.is_empty()) {
-            let name = CallName::read(&id);
-            let by_number = name.call.map(|call| CdrFilter { call: Some(call), ..CdrFilter::default() });
-            let by_conf_id = name.conf_id.map(|id| CdrFilter { conf_id: Some(id), ..CdrFilter::default() });
-            let by_session = CdrFilter { session_id: Some(name.session_id), ..CdrFilter::default() };
-            let window = window(&None, &None, &query.cursor, query.limit)?;
-            return Ok((window, [by_number, by_conf_id, Some(by_session)].into_iter().flatten().collect()));
-        }
         let party = |id: &str| book.party_by_id(id).map(|party| party.key);
         let filter = CdrFilter {
             customer: key("customer", &query.customer, party)?,
@@ -219,7 +211,13 @@ impl Admin {
             record: word("record_type", &query.record_type, &RECORDS, |record| record.as_str())?,
             ..CdrFilter::default()
         };
-        Ok((window(&query.from, &query.to, &query.cursor, query.limit)?, vec![filter]))
+        let window = window(&query.from, &query.to, &query.cursor, query.limit)?;
+        let Some(id) = query.call_id.filter(|id| !id.is_empty()) else { return Ok((window, vec![filter])) };
+        let name = CallName::read(&id);
+        let by_number = name.call.map(|call| CdrFilter { call: Some(call), ..filter.clone() });
+        let by_conf_id = name.conf_id.map(|id| CdrFilter { conf_id: Some(id), ..filter.clone() });
+        let by_session = CdrFilter { session_id: Some(name.session_id), ..filter };
+        Ok((window, [by_number, by_conf_id, Some(by_session)].into_iter().flatten().collect()))
     }
 }
 

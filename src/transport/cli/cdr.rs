@@ -46,13 +46,13 @@ pub struct Filter {
     /// Of this account
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// From this number, or one that begins so
+    /// From this number, as the record has it
     #[arg(long, value_name = "DIGITS")]
     caller: Option<String>,
     /// To this number, or one that begins so
     #[arg(long, value_name = "DIGITS")]
     callee: Option<String>,
-    /// Of this call; all other filters are ignored
+    /// Of this call, by any of its ids
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
     /// With this result
