@@ -144,15 +144,15 @@ fn log(context: &mut Context<'_>, id: &str) -> Result<(), CliError> {
 
 fn table(calls: &[CallView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
+        Column::id("id"),
         Column::new("state"),
-        Column::new("account").rank(9),
-        Column::new("customer").rank(6),
-        Column::new("reseller").rank(1),
-        Column::new("caller").rank(7),
-        Column::new("callee"),
-        Column::new("nas").rank(5),
-        Column::new("connection").rank(2),
+        Column::id("account").rank(9),
+        Column::id("customer").rank(6),
+        Column::id("reseller").rank(1),
+        Column::id("caller").rank(7),
+        Column::id("callee"),
+        Column::id("nas").rank(5),
+        Column::id("connection").rank(2),
         Column::new("started").rank(3),
         Column::number("time").rank(10),
         Column::number("reserved").rank(4),
@@ -190,10 +190,10 @@ fn oddities(call: &CallView) -> Vec<String> {
 
 fn stale_table(calls: &[CallView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
-        Column::new("account").rank(3),
-        Column::new("customer").rank(2),
-        Column::new("nas").rank(4),
+        Column::id("id"),
+        Column::id("account").rank(3),
+        Column::id("customer").rank(2),
+        Column::id("nas").rank(4),
         Column::new("state").rank(1),
         Column::number("heard"),
         Column::number("up for").rank(5),
@@ -303,10 +303,10 @@ fn payers(payers: &[PayerView]) -> Table {
 fn legs(legs: &[LegView]) -> Table {
     let mut table = Table::new([
         Column::new("leg"),
-        Column::new("nas").rank(3),
-        Column::new("session").rank(4),
+        Column::id("nas").rank(3),
+        Column::id("session").rank(4),
         Column::new("remote").rank(2),
-        Column::new("connection").rank(1),
+        Column::id("connection").rank(1),
         Column::new("started").rank(5),
         Column::new("ended").rank(6),
         Column::number("time"),
@@ -413,6 +413,17 @@ c20  early      alice    acme                4940111  4930123  gw1              
             assert!(header.contains(name), "{text}");
         }
         assert!(text.lines().take(2).all(|line| line.len() <= 80), "{text}");
+    }
+
+    #[test]
+    fn on_80_columns_one_long_account_takes_nothing_from_the_other_calls() {
+        let long = CallView { id: "c2".into(), account: Some("a".repeat(60)), ..call() };
+        let text = written(&table(&[call(), long]), Some(80));
+        let header = text.lines().next().unwrap();
+        for name in ["ID", "STATE", "ACCOUNT", "CALLEE", "TIME", "COST"] {
+            assert!(header.contains(name), "{text}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]

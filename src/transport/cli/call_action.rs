@@ -350,13 +350,13 @@ fn dry(context: &mut Context<'_>, action: Action, found: &Found) -> Result<(), C
 
 fn table(calls: &[CallView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
+        Column::id("id"),
         Column::new("state"),
-        Column::new("account").rank(3),
-        Column::new("customer").rank(2),
-        Column::new("caller").rank(4),
-        Column::new("callee"),
-        Column::new("nas").rank(1),
+        Column::id("account").rank(3),
+        Column::id("customer").rank(2),
+        Column::id("caller").rank(4),
+        Column::id("callee"),
+        Column::id("nas").rank(1),
         Column::number("time"),
     ]);
     for call in calls {

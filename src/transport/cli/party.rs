@@ -381,9 +381,9 @@ fn statement(context: &mut Context<'_>, noun: Noun, statement: Statement) -> Res
 
 fn table(parties: &[PartyView], above: &'static str) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
+        Column::id("id"),
         Column::new(above).rank(4),
-        Column::new("tariff").rank(5),
+        Column::id("tariff").rank(5),
         Column::number("balance"),
         Column::number("reserved").rank(6),
         Column::number("available").rank(7),
@@ -441,7 +441,7 @@ fn entries(entries: &[EntryView]) -> Table {
         Column::new("cur").rank(5),
         Column::new("call").rank(6),
         Column::text("note").rank(7),
-        Column::new("by").rank(2),
+        Column::id("by").rank(2),
         Column::new("key").rank(1),
     ]);
     for entry in entries {

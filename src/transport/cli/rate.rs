@@ -358,7 +358,7 @@ fn test_card(test: &RateTestView) -> Card {
 fn quotes(payers: &[PayerQuoteView]) -> Table {
     let mut table = Table::new([
         Column::new("payer"),
-        Column::new("tariff").rank(2),
+        Column::id("tariff").rank(2),
         Column::new("prefix").rank(7),
         Column::text("destination").rank(4),
         Column::number("per minute"),
