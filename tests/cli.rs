@@ -6,9 +6,12 @@
 mod live;
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -1260,6 +1263,40 @@ fn check_without_a_database_says_so() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a check makes nothing");
     let nowhere = ringfence(&["check"]).current_dir(folder.path()).env("RINGFENCE_STORAGE__PATH", "no/r.db").output();
     assert_eq!(code(&nowhere.unwrap()), 1);
+}
+
+/// The binary as a user who may write nowhere in a directory that is there.
+fn as_a_stranger(folder: &TempDir, arguments: &[&str]) -> Output {
+    let open = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir_all(&closed).unwrap();
+    open(folder.path(), 0o755);
+    let binary = folder.path().join("ringfence");
+    std::fs::copy(env!("CARGO_BIN_EXE_ringfence"), &binary).unwrap();
+    let mut command = Command::new(binary);
+    command.env_clear().stdin(Stdio::null()).args(arguments).current_dir(&closed);
+    if closed.metadata().unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    } else {
+        open(&closed, 0o555);
+    }
+    let output = command.output().unwrap();
+    open(&closed, 0o755);
+    output
+}
+
+#[test]
+fn where_nothing_may_be_written_check_says_no_and_serve_names_directory_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = as_a_stranger(&folder, &["check"]);
+    assert_eq!(code(&checked), 1, "{}", stdout(&checked));
+    assert!(stderr(&checked).contains("storage.path: .: "), "{}", stderr(&checked));
+    std::fs::write(folder.path().join("r.toml"), CONFIG).unwrap();
+    let served = as_a_stranger(&folder, &["serve", "--config", "../r.toml"]);
+    assert_eq!(code(&served), 1);
+    let told = stderr(&served);
+    assert!(told.contains("the directory .") && told.contains("admin.socket"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
 }
 
 #[test]
