@@ -490,8 +490,12 @@ impl Reader<'_> {
         let is_kept = members.get(&kept_member).and_then(Value::as_bool).unwrap_or(false);
         let (value, variable, file) = (text(name), text(&variable_member), text(&file_member));
         // An export with secrets writes a value beside where it was taken from: that needs no reading.
-        let is_exported = value.is_some() && (variable.is_some() != file.is_some()) && !is_kept;
-        if is_exported {
+        let reference = SecretFrom::one_of(None, variable.clone(), file.clone());
+        if let (Some(value), Some(from), false) = (&value, &reference, is_kept)
+            && variable.is_some() != file.is_some()
+        {
+            let member = if variable.is_some() { &variable_member } else { &file_member };
+            self.warn_of_stale_value(value, from, &format!("{at}.{member}"), name, line);
             return;
         }
         let ways = [value.is_some(), variable.is_some(), file.is_some(), is_kept];
@@ -525,6 +529,19 @@ impl Reader<'_> {
                 self.fault_that_means(line, &about, Some(format!("{at}.{name}")), &message);
             }
         }
+    }
+
+    /// A value that stands beside a reference is taken; that the reference says something else may be a
+    /// mistake.
+    fn warn_of_stale_value(&mut self, value: &str, from: &SecretFrom, about: &str, name: &str, line: usize) {
+        let differs = match from.read(self.environment, self.folder) {
+            Ok(secret) if secret == value => return,
+            Ok(_) => "it holds another one".to_owned(),
+            Err(why) => why,
+        };
+        let line = self.lines.get(about).copied().unwrap_or(line);
+        let message = format!("is not used, because {name} stands here too; {differs}");
+        self.warnings.push(fault(self.path, line, about, &message).text);
     }
 
     /// Reads the file of rates that a tariff names, so that it is sent along.
@@ -731,6 +748,18 @@ mod tests {
         assert!(read.known().covers("nas[0].secret") && !read.known().covers("nas[0].address"));
         let as_exported = faults("[[nas]]\nsecret = \"a\"\nsecret_env = \"GW1\"\n");
         assert!(as_exported.is_empty(), "a value beside where it was taken from: {as_exported:?}");
+    }
+
+    #[test]
+    fn a_reference_that_says_something_else_than_the_value_beside_it_is_warned_of() {
+        let nas = |secret: &str, variable: &str| {
+            read(&format!("[[nas]]\nsecret = \"{secret}\"\nsecret_env = \"{variable}\"\n"))
+        };
+        assert_eq!(nas("hush", "GW1").warnings, [""; 0]);
+        let other = "s.toml:3: nas.secret_env: is not used, because secret stands here too; it holds another one";
+        assert_eq!(nas("other", "GW1").warnings, [other]);
+        let unset = &nas("hush", "NOPE").warnings[..];
+        assert!(unset.len() == 1 && unset[0].contains("no variable NOPE") && !unset[0].contains("hush"), "{unset:?}");
     }
 
     #[test]
