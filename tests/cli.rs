@@ -974,6 +974,26 @@ fn an_export_applied_again_changes_nothing_with_secrets_or_without() {
 }
 
 #[test]
+fn an_export_without_secrets_says_that_it_is_for_this_daemon_alone() {
+    let served = Served::set_up();
+    let told = "--with-secrets";
+    assert!(served.done(&["export"]).lines().take_while(|line| line.starts_with('#')).any(|line| line.contains(told)));
+    assert!(!served.done(&["export", "--with-secrets"]).contains(told));
+}
+
+#[test]
+fn a_hotline_that_nothing_plays_is_warned_of() {
+    let served = Served::set_up();
+    served.write("hot.toml", &SETUP.replace("calls_max = 2\n", "calls_max = 2\nno_credit = \"hotline\"\n"));
+    let applied = served.run(&["apply", "hot.toml"]);
+    assert!(stderr(&applied).contains("warning: customer acme: no_credit hotline: "), "{}", stderr(&applied));
+    assert!(served.done(&["customer", "show", "acme"]).contains("warning"));
+    assert!(served.done(&["status"]).contains("no_credit hotline"));
+    served.done(&["customer", "set", "acme", "--no-credit", "reject"]);
+    assert!(!served.done(&["customer", "show", "acme"]).contains("warning"));
+}
+
+#[test]
 fn an_export_makes_an_equal_daemon() {
     let served = Served::set_up();
     let other = Served::new();

@@ -16,6 +16,7 @@ use crate::domain::book::{Book, BookChange, BookError};
 use crate::domain::id::{PartyKey, TariffKey};
 use crate::domain::money::Money;
 use crate::domain::nas::Nas;
+use crate::domain::party::{NoCredit, Party};
 use crate::domain::tariff::{Rate, RateTable, Tariff};
 use crate::service::rates::{self, RatesFile};
 
@@ -289,7 +290,10 @@ impl Draft {
                 }
             }
             Spec::Reseller(spec) => party(read::reseller(book, path, spec, key)?),
-            Spec::Customer(spec) => party(read::customer(book, path, spec, key)?),
+            Spec::Customer(spec) => {
+                let read = read::customer(book, path, spec, key)?;
+                Step { warnings: warnings_of_party(&read.party), ..party(read) }
+            }
             Spec::Account(spec) => Step::of(BookChange::PutAccount(read::account(book, path, spec, key)?)),
             Spec::Nas(spec) => {
                 let nas = read::nas(book, path, spec, key)?;
@@ -356,6 +360,18 @@ impl Wish {
             Wish::Put { spec, .. } => Some((spec.kind(), spec.id().to_owned())),
             Wish::Remove { .. } => None,
         }
+    }
+}
+
+/// What an operator should know of a customer or reseller.
+pub fn warnings_of_party(party: &Party) -> Vec<String> {
+    match party.no_credit {
+        NoCredit::Reject => Vec::new(),
+        NoCredit::Hotline => vec![format!(
+            "customer {}: no_credit hotline: a call without credit is rejected as with reject, only marked; nothing \
+             connects it to an announcement in this version",
+            party.id
+        )],
     }
 }
 
@@ -594,7 +610,8 @@ fn capped(mut faults: Vec<Fault>, more: usize) -> Vec<Fault> {
 
 /// What stands for faults that are not named.
 fn rest(count: usize) -> Wrong {
-    Wrong { count, ..wrong("", format!("and {count} more faults")) }
+    let faults = if count == 1 { "fault" } else { "faults" };
+    Wrong { count, ..wrong("", format!("and {count} more {faults}")) }
 }
 
 fn wrong_of(path: &str, error: &BookError) -> Wrong {

@@ -594,6 +594,9 @@ pub struct PartyView {
     pub no_credit: String,
     /// Turn dialled numbers into E.164.
     pub number_rules: Vec<NumberRuleSpec>,
+    /// What an operator should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An account.
