@@ -573,6 +573,39 @@ fn a_payment_that_may_have_been_made_tells_its_key() {
     let output = daemon.run(&["customer", "topup", "acme", "5.00", "--key", "k1"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("--key k1"), "{}", stderr(&output));
+    // What was refused was not made, and there is nothing to repeat.
+    for status in [400, 404, 409, 422] {
+        let daemon = Daemon::saying(status, problem(status, "no", &[]));
+        let output = daemon.run(&["customer", "topup", "acme", "-5"]);
+        assert!(!stderr(&output).contains("--key"), "{status}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_json_where_json_is_wanted() {
+    let told = |output: Output| -> Value {
+        assert_eq!(stdout(&output), "");
+        serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+    };
+    let daemon = Daemon::saying(404, problem(404, "there is no customer \"nope\"", &[]));
+    let refused = told(daemon.run(&["customer", "show", "nope", "--json"]));
+    assert_eq!((&refused["status"], &refused["type"]), (&json!(404), &json!("about:blank")));
+
+    let daemon = Daemon::saying(422, problem(422, "1 fault", &[("customer[0].tariff", "there is no tariff x")]));
+    let file = daemon.file("s.toml", "[[customer]]\nid = \"a\"\ntariff = \"x\"\nkolor = 1\n");
+    let faults = told(daemon.run(&["apply", &file, "--json"]));
+    let errors: Vec<_> = faults["errors"].as_array().unwrap().iter().map(|fault| fault["path"].clone()).collect();
+    assert_eq!(errors, ["customer[0].tariff", "customer[0].kolor"]);
+    assert!(faults["errors"][1]["message"].as_str().unwrap().contains("s.toml:4: "), "{faults}");
+
+    let csv = daemon.file("r.csv", "prefix,per_minute\n4x,0.01\n49,0.01\n43,x\n");
+    let faults = told(daemon.run(&["rate", "import", &csv, "--tariff", "retail", "--json"]));
+    assert_eq!((&faults["errors"][0]["path"], &faults["errors"][1]["path"]), (&json!("line 2"), &json!("line 4")));
+    assert_eq!(faults["detail"], "nothing was imported: 2 faults");
+
+    let nobody = ringfence(&["--socket", "/nonexistent/r.sock", "status", "--json"]).output().unwrap();
+    assert_eq!(code(&nobody), 3);
+    assert!(told(nobody)["detail"].as_str().unwrap().contains("/nonexistent/r.sock"));
 }
 
 #[test]

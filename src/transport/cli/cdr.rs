@@ -106,7 +106,7 @@ fn show(context: &mut Context<'_>, call_id: &str) -> Result<(), CliError> {
     let list: CdrList = answer.read()?;
     if list.cdrs.is_empty() {
         let line = format!("there is no record of call {call_id}; a call has one once it has ended");
-        return Err(CliError { exit: Exit::NotFound, lines: vec![line] });
+        return Err(CliError::new(Exit::NotFound, vec![line]));
     }
     if context.printed_as_json(&answer)? {
         return Ok(());
