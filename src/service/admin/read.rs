@@ -7,7 +7,10 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::error::AdminError;
 use super::spec::{
     AccountSpec, CarrierSpec, ConnectionSpec, CustomerSpec, DisconnectSpec, Fault, NasSpec, NumberRuleSpec, RateSpec,
     ResellerSpec, TariffSpec,
@@ -290,6 +293,22 @@ pub fn connection(book: &Book, path: &str, spec: &ConnectionSpec, new_key: u32) 
     let addresses = reader.list("addresses", &spec.addresses, address);
     let key = book.connection_by_id(&id).map_or(ConnectionKey(new_key), |before| before.key);
     reader.end(|| Some(Connection { key, id, carrier: carrier?, addresses }))
+}
+
+/// A thing out of JSON, or what is wrong with each of its members.
+pub fn from_json<T: DeserializeOwned>(value: &Value) -> Result<T, AdminError> {
+    let error = match T::deserialize(value) {
+        Ok(thing) => return Ok(thing),
+        Err(error) => error,
+    };
+    // Reading ends at the first fault, so each member is read alone: then its own is the first.
+    let alone = |(name, member): (&String, &Value)| {
+        let only = Value::Object([(name.clone(), member.clone())].into_iter().collect());
+        let message = T::deserialize(&only).err()?.to_string();
+        (!message.starts_with("missing field")).then(|| Fault { path: name.clone(), message })
+    };
+    let faults: Vec<Fault> = value.as_object().into_iter().flatten().filter_map(alone).collect();
+    Err(if faults.is_empty() { AdminError::fault("", error.to_string()) } else { AdminError::Faults(faults) })
 }
 
 /// An amount that an operator may write.
