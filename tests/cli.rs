@@ -334,6 +334,10 @@ fn json_is_printed_as_the_daemon_sent_it() {
     let daemon = Daemon::saying(200, Value::String(body.to_owned()));
     let output = daemon.run(&["customer", "show", "acme", "--json"]);
     assert_eq!(stdout(&output), format!("{body}\n"));
+
+    let list = r#"{"calls":[{"state":"trying","id":"c1","account":null}],"next":null}"#;
+    let daemon = Daemon::saying(200, Value::String(list.to_owned()));
+    assert_eq!(stdout(&daemon.run(&["call", "list", "--json"])), format!("{list}\n"));
 }
 
 #[test]

@@ -168,6 +168,12 @@ pub fn list<V: DeserializeOwned>(
     page: &Page,
     table: impl Fn(&[V]) -> Table,
 ) -> Result<(), CliError> {
+    // What fits into one answer is printed as it came.
+    if context.json && !page.all && page.limit <= ROWS_A_PAGE {
+        let asked = [("limit", Some(page.limit.to_string())), ("cursor", page.cursor.clone())];
+        let answer = context.client.ask(Ask::get(format!("{path}{}", query(filters.into_iter().chain(asked)))))?;
+        return context.printed_as_json(&answer).map(drop);
+    }
     let (rows, next) = rows(context, path, member, &filters, page)?;
     if context.json {
         let mut list = json!({ member: rows });
