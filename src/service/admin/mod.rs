@@ -93,7 +93,7 @@ impl Admin {
 
     /// Reads from the tables what was committed before now: who is told that a payment is made finds it
     /// in the statement. Tables that are further behind are not waited for; what they have is read.
-    async fn from_tables<T: Send + 'static>(
+    async fn read_tables<T: Send + 'static>(
         &self,
         read: impl FnOnce() -> Result<T, AdminError> + Send + 'static,
     ) -> Result<T, AdminError> {

@@ -116,7 +116,7 @@ impl Admin {
         let party = party.ok_or_else(|| AdminError::NotFound { kind: kind.as_str(), id: id.to_owned() })?.key;
         let window = window(&query.from, &query.to, &query.cursor, query.limit)?;
         let kind = word("kind", &query.kind, &ENTRY_KINDS, |kind| kind.as_str())?;
-        self.from_tables(move || {
+        self.read_tables(move || {
             let page = reports.entries(party, &EntryFilter { window, kind }).map_err(unreadable)?;
             let names = Names::with_tables(&book, &*reports);
             let next = cursor(&page);
@@ -132,7 +132,7 @@ impl Admin {
     pub async fn cdrs(&self, query: CdrQuery) -> Result<CdrList, AdminError> {
         let (book, reports) = (self.registry.book(), self.reports.clone());
         let (window, filters) = self.cdr_filters(&book, query)?;
-        self.from_tables(move || {
+        self.read_tables(move || {
             let mut page = Page { lines: Vec::new(), next: None };
             // A text may be an id in several ways: the first that finds something is what was meant.
             for filter in filters {
@@ -161,7 +161,7 @@ impl Admin {
             nas: key("nas", &query.nas, |id| book.nas_by_id(id).map(|nas| nas.key))?,
             ..RejectionFilter::default()
         };
-        self.from_tables(move || {
+        self.read_tables(move || {
             let page = reports.rejections(&filter).map_err(unreadable)?;
             let names = Names::with_tables(&book, &*reports);
             let next = cursor(&page);
@@ -188,7 +188,7 @@ impl Admin {
             by: query.by.map(Into::into),
             about,
         };
-        self.from_tables(move || {
+        self.read_tables(move || {
             let page = reports.audit(&filter).map_err(unreadable)?;
             let next = cursor(&page);
             Ok(AuditList { audit: page.lines.iter().map(view::audit).collect(), next })

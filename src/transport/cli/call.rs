@@ -248,13 +248,7 @@ fn card(call: &CallView) -> Card {
             None => why.clone(),
         }),
     );
-    card.field(
-        "gateway asked",
-        call.disconnect_attempts.map(|attempts| {
-            let answer = call.disconnect_answer.as_deref().unwrap_or("no answer yet");
-            format!("{attempts} times, latest: {answer}")
-        }),
-    );
+    card.field("gateway asked", call.disconnect_attempts.map(|attempts| asked(attempts, call)));
     card.field("last heard of", heard(call));
     card.field("may be over", Text::toned(call.stale.join("; "), Tone::Odd));
     card.field("set-up", seconds(call.setup_seconds));
@@ -265,6 +259,17 @@ fn card(call: &CallView) -> Card {
     card.field("cost", with_currency(&call.cost));
     card.field("flags", Text::toned(call.flags.join(", "), Tone::Odd));
     card
+}
+
+/// How often the gateway was to end a call, and what came of it.
+fn asked(attempts: u32, call: &CallView) -> String {
+    let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+    match call.disconnect_answer.as_deref() {
+        // Nothing went out that it could have heard.
+        Some("not_sent") => format!("tried {times}; the latest time it could not be asked"),
+        Some(answer) => format!("{times}, latest: {answer}"),
+        None => format!("{times}, no answer yet"),
+    }
 }
 
 fn heard(call: &CallView) -> String {
@@ -424,6 +429,14 @@ c20  early      alice    acme                4940111  4930123  gw1              
             assert!(header.contains(name), "{text}");
         }
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    }
+
+    #[test]
+    fn what_came_of_asking_the_gateway_is_told_as_it_was() {
+        let told = |answer: Option<&str>| CallView { disconnect_answer: answer.map(str::to_owned), ..call() };
+        assert_eq!(asked(1, &told(None)), "once, no answer yet");
+        assert_eq!(asked(3, &told(Some("refused"))), "3 times, latest: refused");
+        assert_eq!(asked(1, &told(Some("not_sent"))), "tried once; the latest time it could not be asked");
     }
 
     #[test]
