@@ -14,6 +14,7 @@ WORKDIR /build
 # First what other people wrote, so that it is built again only when Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
+COPY tests/real_time.rs tests/real_time.rs
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && : > src/lib.rs \

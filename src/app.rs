@@ -412,6 +412,7 @@ fn admin(parts: &Parts) -> Admin {
         engine: parts.engine.clone(),
         registry: parts.registry.clone(),
         reports: parts.reports.clone(),
+        projector: parts.projector.clone(),
         rates: parts.rates.clone(),
         upkeep: parts.upkeep.clone(),
         clock: parts.clock.clone(),

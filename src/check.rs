@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::unistd::{AccessFlags, access};
 
 use crate::app;
 use crate::config::{self, Config, StorageConfig};
@@ -68,7 +69,14 @@ fn what_is_there(storage: &StorageConfig) -> Result<Database, String> {
         _ => Path::new("."),
     };
     match folder.metadata() {
-        Ok(metadata) if metadata.is_dir() => Ok(Database::None),
+        Ok(metadata) if metadata.is_dir() => match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+            Ok(()) => Ok(Database::None),
+            Err(error) => Err(format!(
+                "storage.path: {}: {}; let this user write to this directory",
+                folder.display(),
+                io::Error::from(error)
+            )),
+        },
         Ok(_) => Err(format!("storage.path: {} is no directory", folder.display())),
         Err(error) => Err(format!("storage.path: {}: {error}; make this directory", folder.display())),
     }

@@ -29,7 +29,7 @@ fn serve(file: Option<&Path>) -> Exit {
         Ok(config) => config,
         Err(errors) => {
             let lines = errors.iter().map(ToString::to_string).collect();
-            return cli::tell(&CliError { exit: Exit::Usage, lines });
+            return cli::tell(&CliError::new(Exit::Usage, lines));
         }
     };
     let served = telemetry::start(&config.log).map_err(|error| error.to_string());

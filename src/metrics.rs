@@ -17,7 +17,7 @@
 //! | BadAuthenticators | BadAuthenticators | `drops`, the three causes with an authenticator |
 //! | PacketsDropped | PacketsDropped | `drops`, [`DropCause::QueueFull`] and [`DropCause::InFlight`] |
 //! | UnknownTypes | UnknownTypes | `unknown_types` |
-//! | | NoRecords | nowhere: nothing is answered that was not recorded |
+//! | | NoRecords | `accounting_without_call`: what tells nothing of a call is answered, all else recorded |
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -168,6 +168,9 @@ pub struct PacketCounters {
     pub duplicates: Counter,
     /// Packets of a code that this port does not serve.
     pub unknown_types: Counter,
+    /// Datagrams that the kernel dropped because nobody took them fast enough; of the ports only, since
+    /// nobody knows whose they were.
+    pub overflows: Counter,
 }
 
 impl Default for PacketCounters {
@@ -178,6 +181,7 @@ impl Default for PacketCounters {
             drops: CounterSet::new(&DROP_CAUSES),
             duplicates: Counter::default(),
             unknown_types: Counter::default(),
+            overflows: Counter::default(),
         }
     }
 }
@@ -188,6 +192,8 @@ pub struct NasCounters {
     ports: [PacketCounters; 2],
     /// Access-Requests without Message-Authenticator: each could have been forged on the way.
     pub without_message_authenticator: Counter,
+    /// Accounting-Requests that tell nothing of a call or of the NAS: answered, not recorded.
+    pub accounting_without_call: Counter,
     last_packet_millis: AtomicI64,
 }
 

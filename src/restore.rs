@@ -27,7 +27,7 @@ pub fn run(what: &Restore) -> Exit {
 
 fn restore(what: &Restore, is_to_ask: bool, out: &mut impl Write) -> Result<(), CliError> {
     let config = Config::load(what.file.config.as_deref(), config::environment())
-        .map_err(|errors| CliError { exit: Exit::Usage, lines: errors.iter().map(ToString::to_string).collect() })?;
+        .map_err(|errors| CliError::new(Exit::Usage, errors.iter().map(ToString::to_string).collect()))?;
     // Whole paths: where a relative one in the configuration begins is easily mistaken.
     let path = whole(&config.storage.path)?;
     let backup = whole(&what.backup)?;

@@ -98,6 +98,7 @@ impl Daemon {
             engine: engine.clone(),
             registry: reader.clone(),
             reports: opened.reports,
+            projector: opened.projector.clone(),
             rates: opened.rates,
             upkeep: opened.upkeep,
             clock,
@@ -804,7 +805,11 @@ async fn a_call_leaves_its_record() {
         ("?record_type=refund", 0),
         ("?from=2026-01-01&to=2026-01-02", 1),
         ("?from=2026-01-02", 0),
-        (&*format!("?call_id={call}&callee=44"), 1),
+        (&*format!("?call_id={call}&callee=4930&customer=acme&to=2026-01-02"), 1),
+        (&*format!("?call_id={call}&callee=44"), 0),
+        (&*format!("?call_id={call}&from=2026-01-02"), 0),
+        ("?call_id=session-1&result=failure", 0),
+        ("?call_id=09090909-09090909-09090909-09090909&record_type=refund", 0),
         ("?call_id=session-1", 1),
         ("?call_id=09090909-09090909-09090909-09090909", 1),
         ("?call_id=nobody", 0),
@@ -877,6 +882,50 @@ async fn the_status_sums_up() {
 }
 
 // --------------------------------------------------------------------------------------- HTTP
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_member_that_cannot_be_read_is_named() {
+    let daemon = Daemon::with_setup().await;
+    let patch = json!({"blockd": true, "calls_max": "x", "credit_limit": "1"});
+    let answer = daemon.json(Method::PATCH, "/customers/acme", patch).await.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    let mut paths = answer.faults();
+    paths.sort();
+    assert_eq!(paths, ["blockd", "calls_max"]);
+    let entry = daemon.post("/customers/acme/entries", json!({"kind": 1, "amount": 5})).await;
+    let entry = entry.expect(StatusCode::UNPROCESSABLE_ENTITY);
+    let mut paths = entry.faults();
+    paths.sort();
+    assert_eq!(paths, ["amount", "kind"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_call_and_record_is_to_have_is_there_as_null() {
+    let daemon = Daemon::with_setup().await;
+    let Reply::Accept(_) = daemon.authorize("s1", "4930123").await else { panic!("refused") };
+    daemon.account(AccountingKind::Start, "s2", None).await;
+    let calls = daemon.get("/calls").await.body["calls"].clone();
+    for call in calls.as_array().unwrap() {
+        for member in "id state account customer reseller nas caller callee conf_id acct_session_id started_at seconds \
+                       reserved cost"
+            .split(' ')
+        {
+            assert!(call.get(member).is_some(), "{member} in {call}");
+        }
+    }
+    assert!(calls[1]["started_at"].is_null() && !calls[0]["started_at"].is_null(), "{calls}");
+    for call in calls.as_array().unwrap() {
+        daemon.post(&format!("/calls/{}/remove", call["id"].as_str().unwrap()), json!({})).await.expect(StatusCode::OK);
+    }
+    for cdr in daemon.get("/cdrs").await.body["cdrs"].as_array().unwrap() {
+        for member in "id call_id record_type result account customer caller callee started_at seconds billed_seconds \
+                       charge charges estimated cause"
+            .split(' ')
+        {
+            assert!(cdr.get(member).is_some(), "{member} in {cdr}");
+        }
+        assert!(cdr["cause"].is_null(), "{cdr}");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_a_problem() {

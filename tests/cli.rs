@@ -6,9 +6,12 @@
 mod live;
 
 use std::collections::BTreeSet;
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -331,6 +334,10 @@ fn json_is_printed_as_the_daemon_sent_it() {
     let daemon = Daemon::saying(200, Value::String(body.to_owned()));
     let output = daemon.run(&["customer", "show", "acme", "--json"]);
     assert_eq!(stdout(&output), format!("{body}\n"));
+
+    let list = r#"{"calls":[{"state":"trying","id":"c1","account":null}],"next":null}"#;
+    let daemon = Daemon::saying(200, Value::String(list.to_owned()));
+    assert_eq!(stdout(&daemon.run(&["call", "list", "--json"])), format!("{list}\n"));
 }
 
 #[test]
@@ -570,6 +577,39 @@ fn a_payment_that_may_have_been_made_tells_its_key() {
     let output = daemon.run(&["customer", "topup", "acme", "5.00", "--key", "k1"]);
     assert_eq!(code(&output), 1);
     assert!(stderr(&output).contains("--key k1"), "{}", stderr(&output));
+    // What was refused was not made, and there is nothing to repeat.
+    for status in [400, 404, 409, 422] {
+        let daemon = Daemon::saying(status, problem(status, "no", &[]));
+        let output = daemon.run(&["customer", "topup", "acme", "-5"]);
+        assert!(!stderr(&output).contains("--key"), "{status}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_json_where_json_is_wanted() {
+    let told = |output: Output| -> Value {
+        assert_eq!(stdout(&output), "");
+        serde_json::from_slice(&output.stderr).unwrap_or_else(|_| panic!("{}", stderr(&output)))
+    };
+    let daemon = Daemon::saying(404, problem(404, "there is no customer \"nope\"", &[]));
+    let refused = told(daemon.run(&["customer", "show", "nope", "--json"]));
+    assert_eq!((&refused["status"], &refused["type"]), (&json!(404), &json!("about:blank")));
+
+    let daemon = Daemon::saying(422, problem(422, "1 fault", &[("customer[0].tariff", "there is no tariff x")]));
+    let file = daemon.file("s.toml", "[[customer]]\nid = \"a\"\ntariff = \"x\"\nkolor = 1\n");
+    let faults = told(daemon.run(&["apply", &file, "--json"]));
+    let errors: Vec<_> = faults["errors"].as_array().unwrap().iter().map(|fault| fault["path"].clone()).collect();
+    assert_eq!(errors, ["customer[0].tariff", "customer[0].kolor"]);
+    assert!(faults["errors"][1]["message"].as_str().unwrap().contains("s.toml:4: "), "{faults}");
+
+    let csv = daemon.file("r.csv", "prefix,per_minute\n4x,0.01\n49,0.01\n43,x\n");
+    let faults = told(daemon.run(&["rate", "import", &csv, "--tariff", "retail", "--json"]));
+    assert_eq!((&faults["errors"][0]["path"], &faults["errors"][1]["path"]), (&json!("line 2"), &json!("line 4")));
+    assert_eq!(faults["detail"], "nothing was imported: 2 faults");
+
+    let nobody = ringfence(&["--socket", "/nonexistent/r.sock", "status", "--json"]).output().unwrap();
+    assert_eq!(code(&nobody), 3);
+    assert!(told(nobody)["detail"].as_str().unwrap().contains("/nonexistent/r.sock"));
 }
 
 #[test]
@@ -809,6 +849,7 @@ fn check_ends_with_1_whatever_is_wrong_and_its_help_says_so() {
         ("unknown.toml", None),
         ("/dev/null", Some(("RINGFENCE_CREDIT__CHUNK_SECONDS", "soon"))),
         ("/dev/null", Some(("RINGFENCE_STORAGE__PATH", "no/r.db"))),
+        ("/dev/null", Some(("RINGFENCE_ADMIN__LISTEN", "0.0.0.0:18080"))),
     ] {
         let mut command = ringfence(&["check", "--config", file]);
         let output = command.envs(environment).current_dir(folder.path()).output().unwrap();
@@ -970,6 +1011,26 @@ fn an_export_applied_again_changes_nothing_with_secrets_or_without() {
 }
 
 #[test]
+fn an_export_without_secrets_says_that_it_is_for_this_daemon_alone() {
+    let served = Served::set_up();
+    let told = "--with-secrets";
+    assert!(served.done(&["export"]).lines().take_while(|line| line.starts_with('#')).any(|line| line.contains(told)));
+    assert!(!served.done(&["export", "--with-secrets"]).contains(told));
+}
+
+#[test]
+fn a_hotline_that_nothing_plays_is_warned_of() {
+    let served = Served::set_up();
+    served.write("hot.toml", &SETUP.replace("calls_max = 2\n", "calls_max = 2\nno_credit = \"hotline\"\n"));
+    let applied = served.run(&["apply", "hot.toml"]);
+    assert!(stderr(&applied).contains("warning: customer acme: no_credit hotline: "), "{}", stderr(&applied));
+    assert!(served.done(&["customer", "show", "acme"]).contains("warning"));
+    assert!(served.done(&["status"]).contains("no_credit hotline"));
+    served.done(&["customer", "set", "acme", "--no-credit", "reject"]);
+    assert!(!served.done(&["customer", "show", "acme"]).contains("warning"));
+}
+
+#[test]
 fn an_export_makes_an_equal_daemon() {
     let served = Served::set_up();
     let other = Served::new();
@@ -1012,6 +1073,45 @@ fn every_fault_of_a_setup_file_has_its_line_and_nothing_is_done() {
     }
     assert!(told.ends_with("nothing was changed: 4 faults\n"), "{told}");
     assert_eq!(served.json(&["customer", "list"])["customers"], json!([]));
+}
+
+#[test]
+fn no_fault_of_a_setup_file_hides_another_and_none_is_told_twice() {
+    let served = Served::new();
+    served.write("rates.csv", "prefix,per_minute\n4x,0.01\n");
+    served.write(
+        "bad.toml",
+        "[[tariff]]\nid = \"t\"\ncurrency = \"EU\"\nrate = [\n{ prefix = \"49a\", per_minute = \"0.01\" },\n\
+         { prefix = \"1\", per_minute = \"0.0.1\" },\n{ prefix = \"2\" },\n]\n\
+         [[tariff]]\nid = \"f\"\ncurrency = \"E\"\nrates_file = \"rates.csv\"\n\
+         [[reseller]]\nid = \"a\"\ntariff = \"t\"\nparent = \"b\"\n\
+         [[reseller]]\nid = \"b\"\ntariff = \"t\"\nparent = \"a\"\n\
+         [[customer]]\nid = \"c9\"\ntariff = \"nope\"\n\
+         [[customer]]\nid = \"c9\"\ntariff = \"nope\"\ncredit_limit = \"x\"\n\
+         [[account]]\nid = \"p\"\ncustomer = \"c9\"\npassword_env = \"NOT_SET\"\n\
+         [[nas]]\nid = \"g\"\naddress = \"192.0.2.1\"\nsecret_file = \"none.secret\"\n",
+    );
+    let told = served.fails(1, &["apply", "bad.toml"]);
+    let lines = [
+        "bad.toml:3: tariff.currency: ",
+        "bad.toml:5: tariff.rate.prefix: ",
+        "bad.toml:6: tariff.rate.per_minute: ",
+        "bad.toml:7: tariff.rate.per_minute: ",
+        "bad.toml:11: tariff.currency: ",
+        "rates.csv:2: prefix: ",
+        "bad.toml:16: reseller.parent: ",
+        "bad.toml:20: reseller.parent: ",
+        "bad.toml:23: customer.tariff: ",
+        "bad.toml:25: customer.id: ",
+        "bad.toml:26: customer.tariff: ",
+        "bad.toml:27: customer.credit_limit: ",
+        "bad.toml:31: account.password_env: ",
+        "bad.toml:35: nas.secret_file: ",
+    ];
+    for line in lines {
+        assert_eq!(told.matches(line).count(), 1, "{line} in {told}");
+    }
+    assert!(told.ends_with(&format!("nothing was changed: {} faults\n", lines.len())), "{told}");
 }
 
 #[test]
@@ -1093,6 +1193,21 @@ fn rows_in_time(served: &Served, arguments: &[&str], member: &str, rows: usize) 
         thread::sleep(std::time::Duration::from_millis(50));
     }
     panic!("{arguments:?} has not {rows} rows")
+}
+
+#[test]
+fn what_was_done_is_in_the_lists_that_are_read_right_after_it() {
+    let served = Served::set_up();
+    served.done(&["customer", "set", "acme", "--calls-max", "100"]);
+    for done in 1..=10 {
+        served.done(&["customer", "topup", "acme", "1.00"]);
+        let entries = served.json(&["customer", "statement", "acme"]);
+        assert_eq!(entries["entries"].as_array().unwrap().len(), done + 1, "top-up {done}");
+        served.done(&["customer", "set", "acme", "--calls-max", &done.to_string()]);
+        let changes = served.json(&["audit", "list"])["audit"].clone();
+        let newest = changes[0]["text"].as_str().unwrap();
+        assert!(newest.ends_with(&format!("-> {done}")), "change {done}: {newest}");
+    }
 }
 
 #[test]
@@ -1207,6 +1322,40 @@ fn check_without_a_database_says_so() {
     assert_eq!(code(&nowhere.unwrap()), 1);
 }
 
+/// The binary as a user who may write nowhere in a directory that is there.
+fn as_a_stranger(folder: &TempDir, arguments: &[&str]) -> Output {
+    let open = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir_all(&closed).unwrap();
+    open(folder.path(), 0o755);
+    let binary = folder.path().join("ringfence");
+    std::fs::copy(env!("CARGO_BIN_EXE_ringfence"), &binary).unwrap();
+    let mut command = Command::new(binary);
+    command.env_clear().stdin(Stdio::null()).args(arguments).current_dir(&closed);
+    if closed.metadata().unwrap().uid() == 0 {
+        command.uid(65534).gid(65534);
+    } else {
+        open(&closed, 0o555);
+    }
+    let output = command.output().unwrap();
+    open(&closed, 0o755);
+    output
+}
+
+#[test]
+fn where_nothing_may_be_written_check_says_no_and_serve_names_directory_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = as_a_stranger(&folder, &["check"]);
+    assert_eq!(code(&checked), 1, "{}", stdout(&checked));
+    assert!(stderr(&checked).contains("storage.path: .: "), "{}", stderr(&checked));
+    std::fs::write(folder.path().join("r.toml"), CONFIG).unwrap();
+    let served = as_a_stranger(&folder, &["serve", "--config", "../r.toml"]);
+    assert_eq!(code(&served), 1);
+    let told = stderr(&served);
+    assert!(told.contains("the directory .") && told.contains("admin.socket"), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
 #[test]
 fn check_finds_a_database_that_is_none() {
     let folder = tempfile::tempdir().unwrap();
@@ -1224,6 +1373,11 @@ fn a_configuration_that_means_nothing_does_not_serve() {
     let output = ringfence(&["serve", "--config", "r.toml"]).current_dir(folder.path()).output().unwrap();
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("r.toml:2: radius.auth: "), "{}", stderr(&output));
+    // What check would have named, so that it does not go round and round under systemd.
+    std::fs::write(folder.path().join("r.toml"), "[admin]\nlisten = \"0.0.0.0:18080\"\n").unwrap();
+    let output = ringfence(&["serve", "--config", "r.toml"]).current_dir(folder.path()).output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("r.toml:2: admin.listen: "), "{}", stderr(&output));
 }
 
 // And with calls in it.
@@ -1330,6 +1484,18 @@ impl Live {
         let mut sessions: Vec<_> = calls.map(|call| call["acct_session_id"].as_str().unwrap().to_owned()).collect();
         sessions.sort();
         sessions
+    }
+}
+
+#[test]
+fn a_call_has_its_log_at_once_and_its_record_when_it_is_over() {
+    let mut live = Live::new();
+    for session in ["one-1", "one-2", "one-3"] {
+        live.call("alice", session);
+        let log = stdout(&live.run(0, &format!("call log {session}")));
+        assert!(log.contains("Acct-Status-Type = Start"), "{log}");
+        live.stop("alice", session);
+        assert!(stdout(&live.run(0, &format!("cdr show {session}"))).contains("alice"));
     }
 }
 

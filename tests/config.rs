@@ -120,6 +120,18 @@ fn all_errors_come_at_once_with_line_and_remedy() {
 }
 
 #[test]
+fn the_api_is_for_this_machine_alone() {
+    for open in ["0.0.0.0:18080", "[::]:8080", "192.0.2.1:8080", "[::ffff:192.0.2.1]:8080"] {
+        let error = read(&format!("[admin]\nlisten = \"{open}\"\n")).unwrap_err();
+        assert!(error.starts_with("r.toml:2: admin.listen: must be an address of loopback "), "{open}: {error}");
+        assert!(read_with("", &[("RINGFENCE_ADMIN__LISTEN", open)]).is_err(), "{open}");
+    }
+    for own in ["127.0.0.1:8080", "127.3.2.1:0", "[::1]:8080", "[::ffff:127.0.0.1]:8080", ""] {
+        assert!(read(&format!("[admin]\nlisten = \"{own}\"\n")).unwrap().warnings().is_empty(), "{own}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_one_clear_line() {
     let error = Config::load(Some(Path::new("/nowhere/r.toml")), []).unwrap_err().to_string();
     assert!(error.starts_with("/nowhere/r.toml: cannot be read: "), "{error}");
@@ -148,7 +160,7 @@ fn any_config() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         .prop_map(|set| format!("{:?}", set.into_iter().collect::<Vec<_>>()));
     (
         addresses,
-        address.prop_map(|address| format!("{address:?}")),
+        any::<u16>().prop_map(|port| format!("\"127.0.0.1:{port}\"")),
         quoted("/run/[a-zäöü \"'#=]{1,40}\\.sock"),
         quoted("[a-z0-9 \\\\]{1,30}\\.db"),
         10u32..=86_400,

@@ -314,12 +314,16 @@ fn the_service_is_shut_in_and_comes_up_again() {
         ("ProtectHome", "yes"),
         ("CapabilityBoundingSet", ""),
         ("Restart", "always"),
+        // With a limit, a disk that is full for a minute would end it for good.
+        ("StartLimitIntervalSec", "0"),
         // The code of a bad configuration, which the next start will not like better.
         ("RestartPreventExitStatus", "2"),
         ("WantedBy", "multi-user.target"),
     ] {
         assert_eq!(directive(&unit, name), [value], "{name}");
     }
+    let (head, _) = unit.split_once("[Service]").unwrap();
+    assert!(head.contains("StartLimitIntervalSec=0"), "systemd reads it in [Unit] only");
     // Where it works is where it may write.
     let state = directive(&unit, "StateDirectory");
     assert_eq!(directive(&unit, "WorkingDirectory"), [format!("/var/lib/{}", state.concat())]);

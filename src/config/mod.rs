@@ -295,7 +295,7 @@ const KEYS: &[Key] = &[
     },
     Key {
         name: "admin.listen",
-        read: |config, value| set(&mut config.admin.listen, optional_address(value)),
+        read: |config, value| set(&mut config.admin.listen, loopback_address(value)),
         write: |config| written_optional_address(config.admin.listen),
     },
     Key {
@@ -431,10 +431,8 @@ impl Config {
                 self.credit.interim_seconds
             ));
         }
-        for (key, listen) in [("status.listen", self.status.listen), ("admin.listen", self.admin.listen)] {
-            if let Some(address) = listen.filter(|address| !address.ip().is_loopback()) {
-                warnings.push(format!("{key}: {address} can be reached from other machines, without TLS"));
-            }
+        if let Some(address) = self.status.listen.filter(|address| !is_loopback(address)) {
+            warnings.push(format!("status.listen: {address} can be reached from other machines, without TLS"));
         }
         if self.radius.auth.is_empty() {
             warnings.push("radius.auth: is empty, no call will be authorized".to_owned());
@@ -562,6 +560,21 @@ fn optional_address(value: &Value) -> Result<Option<SocketAddr>, String> {
         "" => Ok(None),
         text => address(text).map(Some),
     }
+}
+
+/// An address that only this machine reaches: who comes in there is asked for no password.
+fn loopback_address(value: &Value) -> Result<Option<SocketAddr>, String> {
+    let address = optional_address(value)?;
+    match address.filter(|address| !is_loopback(address)) {
+        Some(open) => Err(format!(
+            "must be an address of loopback such as 127.0.0.1:8080, because the API has no passwords yet (is {open})"
+        )),
+        None => Ok(address),
+    }
+}
+
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -66,8 +66,8 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
         Event::Connected { at, .. } => format!("answered at {}", format_instant(*at)),
         Event::LegSeen { leg: seen, .. } => leg(names, seen),
         Event::SeenUp { at, interim, .. } => {
-            let by = if *interim { "by an interim" } else { "by other evidence" };
-            format!("up at {}, {by}", format_instant(*at))
+            let by = if *interim { ", by an interim" } else { "" };
+            format!("known to be up at {}{by}", format_instant(*at))
         }
         Event::Identified(known) => identified(names, known),
         Event::Repriced { told, .. } => {
@@ -171,7 +171,8 @@ fn opened(names: &Names<'_>, call: &Call) -> String {
         Some(account) => write!(text, ": account {}", escape(names.account(account).as_bytes())),
         None => write!(text, ": nobody's, User-Name {}", escape(&call.user_name)),
     };
-    let (caller, called) = (escape(call.caller.as_bytes()), escape(call.called.as_bytes()));
+    let number = |number: &str| if number.is_empty() { "a number unknown".into() } else { escape(number.as_bytes()) };
+    let (caller, called) = (number(&call.caller), number(&call.called));
     let _ = write!(text, " through {}, from {caller} to {called}, guard {}", names.nas(call.nas), call.abilities.guard);
     for payer in &call.payers {
         let _ = match payer.pricing {
@@ -247,7 +248,11 @@ fn identified(names: &Names<'_>, known: &Identified) -> String {
     let carrier = known.carrier.map(|carrier| format!("carrier {}", names.carrier(carrier)));
     let connection = known.connection.map(|connection| format!("connection {}", names.connection(connection)));
     let parts: Vec<_> = [conf_id, session, carrier, connection].into_iter().flatten().collect();
-    if parts.is_empty() { "more is known of it".into() } else { format!("more is known of it: {}", parts.join(", ")) }
+    match parts.is_empty() {
+        // Only for our own packets to the gateway.
+        true => "the gateway has told by which attributes it knows the call".into(),
+        false => format!("more is known of it: {}", parts.join(", ")),
+    }
 }
 
 fn ended(names: &Names<'_>, settled: &Settled) -> String {
@@ -399,6 +404,24 @@ mod tests {
         let by = Some("socket:uid=0\x1b[2J".into());
         let event = Event::DisconnectAsked { call: CallId(1), why: DisconnectReason::Operator, by };
         assert_eq!(in_words(&event), "the gateway is to end it: operator, asked by socket:uid=0\\x1b[2J");
+    }
+
+    #[test]
+    fn what_says_nothing_new_is_told_as_what_it_is() {
+        let seen = |interim| in_words(&Event::SeenUp { call: CallId(1), at: Default::default(), interim });
+        assert_eq!(seen(false), "known to be up at 1970-01-01T00:00:00Z");
+        assert_eq!(seen(true), "known to be up at 1970-01-01T00:00:00Z, by an interim");
+        let known = Identified {
+            call: CallId(1),
+            key: None,
+            conf_id: None,
+            session_id: Box::default(),
+            identification: (*b"x").into(),
+            carrier: None,
+            connection: None,
+        };
+        let text = in_words(&Event::Identified(Box::new(known)));
+        assert_eq!(text, "the gateway has told by which attributes it knows the call");
     }
 
     #[test]

@@ -317,12 +317,34 @@ impl CallName {
     pub fn read(text: &str) -> CallName {
         let text = text.trim();
         let last_word = text.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or(text);
+        let by_number = text.parse().or_else(|_| last_word.parse()).ok();
         CallName {
-            call: text.parse().or_else(|_| last_word.parse()).ok(),
+            call: by_number.or_else(|| read_class(text)),
             conf_id: read_conf_id(text),
             session_id: text.as_bytes().into(),
         }
     }
+}
+
+/// The call in a Class of ours, as it stands in an Access-Accept or as tools print it: the text, or
+/// its bytes in hexadecimal digits.
+fn read_class(text: &str) -> Option<CallId> {
+    let from_hex = text_of_hex(text.strip_prefix("0x").unwrap_or(text));
+    let class = from_hex.as_deref().unwrap_or(text);
+    let (_instance, call) = class.strip_prefix("rf-")?.split_once('-')?;
+    if !call.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    call.parse().ok().map(CallId)
+}
+
+fn text_of_hex(digits: &str) -> Option<String> {
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|nibble| u8::try_from(nibble).ok());
+    let byte = |pair: &[u8]| match pair {
+        [high, low] => Some(nibble(*high)? << 4 | nibble(*low)?),
+        _ => None,
+    };
+    String::from_utf8(digits.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?).ok()
 }
 
 /// A conference identifier in any spelling: 32 hexadecimal digits, or four groups, which may have
@@ -394,6 +416,12 @@ mod tests {
     fn a_call_is_named_by_its_number_or_class() {
         assert_eq!(CallName::read(" c12 ").call, Some(CallId(12)));
         assert_eq!(CallName::read("rf-0a1b2c3d-c12").call, Some(CallId(12)));
+        assert_eq!(CallName::read("rf-0a1b2c3d-12").call, Some(CallId(12)));
+        assert_eq!(CallName::read("0x72662d30613162326333642d3132").call, Some(CallId(12)));
+        assert_eq!(CallName::read("72662D30613162326333642D3132").call, Some(CallId(12)));
+        for none in ["rf-", "rf-0a1b2c3d-", "rf-0a1b2c3d-1x", "0x72662d3", "0x", "0x30313233", "+1", "é"] {
+            assert_eq!(CallName::read(none).call, None, "{none}");
+        }
         assert_eq!(CallName::read("a84b4c76e66710@pc33").call, None);
         assert_eq!(&*CallName::read("0001").session_id, b"0001");
     }

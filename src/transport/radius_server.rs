@@ -248,6 +248,7 @@ impl Receiver {
         while !stop.load(Ordering::Acquire) {
             match self.listener.endpoint.receive(&mut buffer) {
                 Ok((length, source)) => {
+                    self.listener.counters().overflows.add(self.listener.endpoint.new_overflows());
                     let book = self.parts.registry.book();
                     if !Arc::ptr_eq(table.book(), &book) {
                         table = NasTable::new(book, &self.parts.metrics, self.parts.instance);
@@ -385,6 +386,7 @@ impl Receiver {
         }
         let (listener, nas) = (&*self.listener, pending.nas());
         listener.metrics.accounting_without_call.increment();
+        nas.counters.accounting_without_call.increment();
         if let Some(times) = listener.paces.not_a_call.count(now) {
             tracing::warn!(times, nas = &*nas.nas.id, "answered and not recorded: {why}");
         }

@@ -4,6 +4,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::libc::{in_addr, in_pktinfo, in6_addr, in6_pktinfo};
@@ -21,6 +22,9 @@ const RECEIVE_PATIENCE: Duration = Duration::from_millis(100);
 pub struct Endpoint {
     socket: UdpSocket,
     address: SocketAddr,
+    /// What the kernel dropped for want of room: as it told last, and as far as it was asked for.
+    overflows: AtomicU32,
+    overflows_told: AtomicU32,
 }
 
 /// Who sent a datagram, and which of our addresses it was sent to.
@@ -57,24 +61,36 @@ impl Endpoint {
     /// # Errors
     /// The system's; [`io::ErrorKind::WouldBlock`] where none came.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Peer)> {
-        if !self.address.ip().is_unspecified() {
-            let (length, address) = self.socket.recv_from(buffer)?;
-            return Ok((length, Peer { address, local: None }));
-        }
-        let mut control = nix::cmsg_space!(in6_pktinfo);
+        let has_one_address = !self.address.ip().is_unspecified();
+        let mut control = nix::cmsg_space!(in6_pktinfo, u32);
         let mut parts = [IoSliceMut::new(buffer)];
         let descriptor = self.socket.as_raw_fd();
         let received = recvmsg::<SockaddrStorage>(descriptor, &mut parts, Some(&mut control), MsgFlags::empty())?;
         let address = received.address.as_ref().and_then(socket_address);
         let address = address.ok_or_else(|| io::Error::other("a datagram without a sender"))?;
-        let local = received.cmsgs()?.find_map(|message| match message {
-            ControlMessageOwned::Ipv4PacketInfo(info) => {
-                Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into())
+        let mut local = None;
+        for message in received.cmsgs()? {
+            match message {
+                ControlMessageOwned::RxqOvfl(dropped) => self.overflows.store(dropped, Ordering::Relaxed),
+                _ if has_one_address => {}
+                ControlMessageOwned::Ipv4PacketInfo(info) => {
+                    local = Some(Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes()).into());
+                }
+                ControlMessageOwned::Ipv6PacketInfo(info) => {
+                    local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                }
+                _ => {}
             }
-            ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into()),
-            _ => None,
-        });
+        }
         Ok((received.bytes, Peer { address, local }))
+    }
+
+    /// How many datagrams the kernel has dropped for want of room since this was asked last. It tells so
+    /// with the next datagram that it takes.
+    pub fn new_overflows(&self) -> u64 {
+        let now = self.overflows.load(Ordering::Relaxed);
+        // The kernel's number begins anew after 32 bits.
+        now.wrapping_sub(self.overflows_told.swap(now, Ordering::Relaxed)).into()
     }
 
     /// Sends to one who sent to us, from the address that was sent to: a NAS takes an answer from no
@@ -124,9 +140,11 @@ fn bind(address: SocketAddr, receive_buffer_bytes: usize) -> io::Result<Endpoint
         SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
         SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
     }
+    setsockopt(&socket, sockopt::RxqOvfl, &1)?;
     socket.bind(&address.into())?;
     let socket = UdpSocket::from(socket);
-    Ok(Endpoint { address: socket.local_addr()?, socket })
+    let (overflows, overflows_told) = (AtomicU32::new(0), AtomicU32::new(0));
+    Ok(Endpoint { address: socket.local_addr()?, socket, overflows, overflows_told })
 }
 
 fn lacks_ipv6(error: &io::Error) -> bool {
@@ -199,6 +217,28 @@ mod tests {
             let client = UdpSocket::bind("127.0.0.1:0").unwrap();
             client.send_to(&[7; 100], ("127.0.0.1", server.address().port())).unwrap();
             assert_eq!(server.receive(&mut [0; 10]).unwrap().0, 10);
+        }
+    }
+
+    #[test]
+    fn what_the_kernel_drops_for_want_of_room_is_known() {
+        for address in ["0.0.0.0:0", "127.0.0.1:0"] {
+            let server = Endpoint::listen(address.parse().unwrap(), 4_096).unwrap();
+            let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+            let to = ("127.0.0.1", server.address().port());
+            let sent = 200;
+            for _ in 0..sent {
+                client.send_to(&[7; 1_000], to).unwrap();
+            }
+            let mut taken = 0;
+            while server.receive(&mut [0; 2_000]).is_ok() {
+                taken += 1;
+            }
+            assert!((1..sent).contains(&taken), "{taken}");
+            client.send_to(&[7; 10], to).unwrap();
+            server.receive(&mut [0; 2_000]).unwrap();
+            assert_eq!(server.new_overflows(), sent - taken, "{address}");
+            assert_eq!(server.new_overflows(), 0);
         }
     }
 

@@ -204,6 +204,10 @@ fn accounting_that_tells_of_no_call_is_answered_all_the_same() {
         assert_eq!(gateway.ask(daemon.acct(), &request).bytes, first.bytes);
     }
     assert_eq!(daemon.metrics().accounting_without_call.count(), 2);
+    assert_eq!(daemon.metrics().nas("gw4").accounting_without_call.count(), 2);
+    let (_, page) = daemon.page("/metrics");
+    assert!(page.contains("ringfence_nas_accounting_without_call_total{nas=\"gw4\"} 2\n"), "{page}");
+    assert!(page.contains("ringfence_port_overflows_total{port=\"acct\"} 0\n"), "{page}");
     daemon.stop();
 }
 

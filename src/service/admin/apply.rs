@@ -307,13 +307,58 @@ mod tests {
         let paths = paths(applied(&Book::default(), setup(&text), false).err().unwrap());
         assert!(paths.contains(&"reseller[0].parent".to_owned()), "{paths:?}");
         assert!(paths.contains(&"reseller[1].parent".to_owned()), "{paths:?}");
+        assert_eq!(paths.len(), 2, "what only hangs below the circle is not told: {paths:?}");
+    }
+
+    #[test]
+    fn a_circle_is_told_whatever_else_is_wrong() {
+        let text = SETUP
+            .replace("id = \"north\"", "id = \"north\"\nparent = \"east\"\ncredit_limit = \"x\"")
+            .replace("\"EUR\"", "\"EU\"");
+        let mut paths = paths(applied(&Book::default(), setup(&text), false).err().unwrap());
+        paths.sort();
+        paths.retain(|path| path.starts_with("reseller"));
+        assert_eq!(paths, ["reseller[0].parent", "reseller[1].credit_limit", "reseller[1].parent"]);
     }
 
     #[test]
     fn twins_are_refused() {
         let text = SETUP.replace("id = \"north\"", "id = \"acme\"");
         let paths = paths(applied(&Book::default(), setup(&text), false).err().unwrap());
-        assert_eq!(paths, ["customer[0].id"]);
+        assert_eq!(paths, ["reseller[0].parent", "customer[0].id"], "and nobody is called north any more");
+    }
+
+    #[test]
+    fn a_twin_hides_no_other_fault_and_its_own_are_told_too() {
+        let text = SETUP
+            .replace("id = \"127.0.0.1\"", "id = \"alice\"\nnumber_rules = [{ match = \"(\" }]")
+            .replace("10.00", "ten")
+            .replace("dialect = \"cisco\"", "dialect = \"frisco\"");
+        let mut paths = paths(applied(&Book::default(), setup(&text), false).err().unwrap());
+        paths.sort();
+        assert!(paths.contains(&"account[1].id".to_owned()), "{paths:?}");
+        assert!(paths.contains(&"account[1].number_rules[0]".to_owned()), "{paths:?}");
+        assert!(paths.contains(&"customer[0].opening_balance".to_owned()), "{paths:?}");
+    }
+
+    #[test]
+    fn a_bad_currency_hides_no_fault_of_the_rates() {
+        let text = SETUP.replace("\"EUR\"", "\"EU\"").replace("prefix = \"4930\"", "prefix = \"49a\"");
+        let paths = paths(applied(&Book::default(), setup(&text), false).err().unwrap());
+        for path in ["tariff[0].currency", "tariff[0].rate[0].prefix"] {
+            assert!(paths.iter().any(|other| other == path), "{path} in {paths:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_taken_is_told_beside_a_bad_value() {
+        let text = SETUP
+            .replace("id = \"gw1\"", "id = \"gw2\"\nguard = \"dog\"")
+            .replace("id = \"127.0.0.1\"", "id = \"other\"\nani = [\"4930555\"]\ntrusted_addresses = [\"here\"]");
+        let paths = paths(applied(&book(), setup(&text), false).err().unwrap());
+        for path in ["nas[0].guard", "nas[0].address", "account[1].ani", "account[1].trusted_addresses[0]"] {
+            assert!(paths.iter().any(|other| other == path), "{path} in {paths:?}");
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ impl Admin {
     pub async fn call_log(&self, id: &str) -> Result<CallLogView, AdminError> {
         let found = self.find(id).await;
         let (book, reports, id) = (self.registry.book(), self.reports.clone(), id.to_owned());
-        blocking(move || {
+        self.read_tables(move || {
             let names = Names::with_tables(&book, &*reports);
             match found {
                 Ok(call) => log_of(&names, &*reports, &call),

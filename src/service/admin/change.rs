@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::draft::{Draft, Spec, Wish};
 use super::error::AdminError;
-use super::spec::Fault;
+use super::read::from_json;
 use super::thing::Kind;
 use super::write::Secrets;
 
@@ -96,16 +96,16 @@ pub fn make(draft: &mut Draft, kind: Kind, change: Change) -> Result<Changed, Ad
 }
 
 fn read(kind: Kind, value: Value) -> Result<Spec, AdminError> {
-    let spec = match kind {
-        Kind::Tariff => serde_json::from_value(value).map(Spec::Tariff),
-        Kind::Reseller => serde_json::from_value(value).map(Spec::Reseller),
-        Kind::Customer => serde_json::from_value(value).map(Spec::Customer),
-        Kind::Account => serde_json::from_value(value).map(Spec::Account),
-        Kind::Nas => serde_json::from_value(value).map(|spec| Spec::Nas(Box::new(spec))),
-        Kind::Carrier => serde_json::from_value(value).map(Spec::Carrier),
-        Kind::Connection => serde_json::from_value(value).map(Spec::Connection),
-    };
-    spec.map_err(|error| AdminError::Faults(vec![Fault { path: String::new(), message: error.to_string() }]))
+    let value = &value;
+    match kind {
+        Kind::Tariff => from_json(value).map(Spec::Tariff),
+        Kind::Reseller => from_json(value).map(Spec::Reseller),
+        Kind::Customer => from_json(value).map(Spec::Customer),
+        Kind::Account => from_json(value).map(Spec::Account),
+        Kind::Nas => from_json(value).map(|spec| Spec::Nas(Box::new(spec))),
+        Kind::Carrier => from_json(value).map(Spec::Carrier),
+        Kind::Connection => from_json(value).map(Spec::Connection),
+    }
 }
 
 /// The members with the id of the path, which they may leave out but not contradict.

@@ -1,7 +1,7 @@
 //! The next book, being made: wishes of an operator, checked one against the other, in whatever order
 //! they can be made in. All of them or none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::error::{AdminError, FAULTS_MAX};
@@ -16,6 +16,7 @@ use crate::domain::book::{Book, BookChange, BookError};
 use crate::domain::id::{PartyKey, TariffKey};
 use crate::domain::money::Money;
 use crate::domain::nas::Nas;
+use crate::domain::party::{NoCredit, Party};
 use crate::domain::tariff::{Rate, RateTable, Tariff};
 use crate::service::rates::{self, RatesFile};
 
@@ -181,26 +182,29 @@ impl Draft {
     /// # Errors
     /// Every fault that can be told; the draft is then of no more use.
     pub fn make(&mut self, wishes: Vec<Wish>) -> Result<(), AdminError> {
-        refuse_twins(&wishes)?;
         let declared: BTreeSet<(Kind, String)> = wishes.iter().filter_map(Wish::declares).collect();
-        let mut waiting = wishes;
-        loop {
+        let (mut waiting, twins) = without_twins(wishes);
+        let mut refused = loop {
             let count = waiting.len();
             let mut refused = Refused::default();
             let mut still_waiting = Vec::new();
             for wish in waiting {
                 if let Err(wrong) = self.fulfil(&wish) {
-                    refused.take(wrong, &declared);
+                    refused.take(&wish, wrong, &declared);
                     still_waiting.push(wish);
                 }
             }
-            if still_waiting.is_empty() {
-                return Ok(());
-            }
-            if still_waiting.len() == count {
-                return Err(AdminError::Faults(refused.faults_to_tell()));
+            if still_waiting.is_empty() || still_waiting.len() == count {
+                break refused;
             }
             waiting = still_waiting;
+        };
+        for Twin { wish, is_first } in twins {
+            refused.take(&wish, self.faults_of_a_twin(&wish, is_first), &declared);
+        }
+        match refused.faults_to_tell() {
+            faults if faults.is_empty() => Ok(()),
+            faults => Err(AdminError::Faults(faults)),
         }
     }
 
@@ -209,6 +213,14 @@ impl Draft {
             Wish::Put { path, spec } => self.put(path, spec),
             Wish::Remove { kind, id } => self.remove(*kind, id),
         }
+    }
+
+    /// That it stands there once more, and what else is wrong with it: a person mends all at once.
+    fn faults_of_a_twin(&self, twin: &Wish, is_first: bool) -> Vec<Wrong> {
+        let Wish::Put { path, spec } = twin else { return Vec::new() };
+        let twice = || wrong(&at(path, "id"), format!("{} {:?} stands here twice", name_space(spec.kind()), spec.id()));
+        let others = self.prepare(path, spec, true).err().unwrap_or_default();
+        (!is_first).then(twice).into_iter().chain(others).collect()
     }
 
     /// Gives a tariff other rates, as a new version.
@@ -262,8 +274,14 @@ impl Draft {
         };
         Ok(match spec {
             Spec::Tariff(spec) => {
-                let tariff = read::tariff(book, path, spec, key)?;
-                match read_rates(path, spec)? {
+                let (tariff, rates) = match (read::tariff(book, path, spec, key), read_rates(path, spec)) {
+                    (Ok(tariff), Ok(rates)) => (tariff, rates),
+                    (head, rates) => {
+                        let (head, rates) = (head.err().unwrap_or_default(), rates.err().unwrap_or_default());
+                        return Err(head.into_iter().chain(rates).collect());
+                    }
+                };
+                match rates {
                     Some(file) => {
                         let warnings = overlaps(&tariff.id, &file);
                         Step { warnings, ..self.with_rates(tariff, file.rates) }
@@ -272,7 +290,10 @@ impl Draft {
                 }
             }
             Spec::Reseller(spec) => party(read::reseller(book, path, spec, key)?),
-            Spec::Customer(spec) => party(read::customer(book, path, spec, key)?),
+            Spec::Customer(spec) => {
+                let read = read::customer(book, path, spec, key)?;
+                Step { warnings: warnings_of_party(&read.party), ..party(read) }
+            }
             Spec::Account(spec) => Step::of(BookChange::PutAccount(read::account(book, path, spec, key)?)),
             Spec::Nas(spec) => {
                 let nas = read::nas(book, path, spec, key)?;
@@ -339,6 +360,18 @@ impl Wish {
             Wish::Put { spec, .. } => Some((spec.kind(), spec.id().to_owned())),
             Wish::Remove { .. } => None,
         }
+    }
+}
+
+/// What an operator should know of a customer or reseller.
+pub fn warnings_of_party(party: &Party) -> Vec<String> {
+    match party.no_credit {
+        NoCredit::Reject => Vec::new(),
+        NoCredit::Hotline => vec![format!(
+            "customer {}: no_credit hotline: a call without credit is rejected as with reject, only marked; nothing \
+             connects it to an announcement in this version",
+            party.id
+        )],
     }
 }
 
@@ -462,19 +495,37 @@ fn read_rates_in_place(path: &str, specs: &[RateSpec]) -> ReadResult<Vec<Rate>> 
     if all_wrong.is_empty() { Ok(rates) } else { Err(all_wrong) }
 }
 
-fn refuse_twins(wishes: &[Wish]) -> Result<(), AdminError> {
-    let mut seen = BTreeSet::new();
-    let mut faults = Vec::new();
+/// One of several wishes of the same thing.
+struct Twin {
+    wish: Wish,
+    is_first: bool,
+}
+
+/// The wishes of which each thing has one, and the others: which of them is meant nobody knows, so
+/// none is made true.
+fn without_twins(wishes: Vec<Wish>) -> (Vec<Wish>, Vec<Twin>) {
+    let name = |wish: &Wish| match wish {
+        Wish::Put { spec, .. } if !spec.id().is_empty() => Some((name_space(spec.kind()), spec.id().to_owned())),
+        _ => None,
+    };
+    let mut counts: BTreeMap<(Kind, String), usize> = BTreeMap::new();
+    for name in wishes.iter().filter_map(name) {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts.retain(|_, count| *count > 1);
+    let (mut single, mut twins, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for wish in wishes {
-        let Wish::Put { path, spec } = wish else { continue };
-        // Customers and resellers share one name space.
-        let space = if spec.kind() == Kind::Reseller { Kind::Customer } else { spec.kind() };
-        if !spec.id().is_empty() && !seen.insert((space, spec.id().to_owned())) {
-            faults
-                .push(Fault { path: at(path, "id"), message: format!("{} {:?} stands here twice", space, spec.id()) });
+        match name(&wish).filter(|name| counts.contains_key(name)) {
+            Some(name) => twins.push(Twin { wish, is_first: seen.insert(name) }),
+            None => single.push(wish),
         }
     }
-    if faults.is_empty() { Ok(()) } else { Err(AdminError::Faults(capped(faults, 0))) }
+    (single, twins)
+}
+
+/// Customers and resellers share one name space.
+fn name_space(kind: Kind) -> Kind {
+    if kind == Kind::Reseller { Kind::Customer } else { kind }
 }
 
 /// What kept wishes from being made true, in one round.
@@ -484,34 +535,69 @@ struct Refused {
     /// How many more there are than are named in `own`.
     more: usize,
     /// What waits for a thing that another wish makes.
-    consequences: Vec<Fault>,
+    waits: Vec<Wait>,
+}
+
+/// A thing that waits for another one.
+struct Wait {
+    /// What waits.
+    who: Option<(Kind, String)>,
+    /// What it waits for.
+    whom: (Kind, String),
+    /// What there is to say of it, if this is no mere consequence.
+    fault: Fault,
 }
 
 impl Refused {
-    fn take(&mut self, wrong: Vec<Wrong>, declared: &BTreeSet<(Kind, String)>) {
-        for wrong in wrong {
-            if wrong.missing.as_ref().is_some_and(|missing| declared.contains(missing)) {
-                self.consequences.push(wrong.fault);
-            } else if wrong.count == 1 && self.own.len() < FAULTS_MAX {
-                self.own.push(wrong.fault);
-            } else {
-                self.more = self.more.saturating_add(wrong.count);
+    fn take(&mut self, wish: &Wish, wrong: Vec<Wrong>, declared: &BTreeSet<(Kind, String)>) {
+        for Wrong { fault, missing, count } in wrong {
+            match missing.filter(|missing| declared.contains(missing)) {
+                Some(whom) => self.waits.push(Wait { who: wish.declares(), whom, fault }),
+                None if count == 1 && self.own.len() < FAULTS_MAX => self.own.push(fault),
+                None => self.more = self.more.saturating_add(count),
             }
         }
     }
 
     /// Those that are no mere consequence of another: what waits for a thing that has a fault of its
-    /// own is not told. If all wait for each other, all are told.
+    /// own is not told. Things that wait for each other are, whatever else is wrong.
     fn faults_to_tell(self) -> Vec<Fault> {
-        if !self.own.is_empty() {
-            return capped(self.own, self.more);
-        }
-        let circle = self.consequences.into_iter().map(|fault| Fault {
-            message: format!("{}: the things that refer to each other are a circle", fault.message),
-            path: fault.path,
+        let Refused { mut own, more, waits } = self;
+        let circles = in_circles(&waits);
+        let in_circle = |wait: &Wait| match &wait.who {
+            Some(who) => circles.contains(who) && circles.contains(&wait.whom),
+            None => false,
+        };
+        let told = waits.iter().filter(|wait| in_circle(wait)).map(|wait| Fault {
+            message: format!("{}: the things that refer to each other are a circle", wait.fault.message),
+            path: wait.fault.path.clone(),
         });
-        capped(circle.collect(), 0)
+        own.extend(told);
+        capped(own, more)
     }
+}
+
+/// The things that wait for themselves in the end. Only a reseller refers to its like, to one of them.
+fn in_circles(waits: &[Wait]) -> BTreeSet<(Kind, String)> {
+    let next: BTreeMap<&(Kind, String), &(Kind, String)> = waits
+        .iter()
+        .filter_map(|wait| wait.who.as_ref().map(|who| (who, &wait.whom)))
+        .filter(|(who, whom)| who.0 == whom.0)
+        .collect();
+    let mut seen = BTreeSet::new();
+    let mut circles = BTreeSet::new();
+    for start in next.keys() {
+        let mut way = Vec::new();
+        let mut here = Some(*start);
+        while let Some(thing) = here.filter(|thing| seen.insert(*thing)) {
+            way.push(thing);
+            here = next.get(thing).copied();
+        }
+        if let Some(first) = here.and_then(|again| way.iter().position(|thing| *thing == again)) {
+            circles.extend(way[first..].iter().map(|thing| (*thing).clone()));
+        }
+    }
+    circles
 }
 
 /// So many faults as may be named, and at the end how many more there are.
@@ -524,7 +610,8 @@ fn capped(mut faults: Vec<Fault>, more: usize) -> Vec<Fault> {
 
 /// What stands for faults that are not named.
 fn rest(count: usize) -> Wrong {
-    Wrong { count, ..wrong("", format!("and {count} more faults")) }
+    let faults = if count == 1 { "fault" } else { "faults" };
+    Wrong { count, ..wrong("", format!("and {count} more {faults}")) }
 }
 
 fn wrong_of(path: &str, error: &BookError) -> Wrong {

@@ -1,14 +1,15 @@
 //! What operators do: everything that the HTTP API offers, without HTTP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, blocking};
 use super::engine_door::EngineDoor;
 use super::engine_loop::EngineStatus;
 use super::engine_queue::EngineHandle;
 use super::registry::RegistryReader;
 use crate::clock::Clock;
-use crate::store::{Rates, Reports, Upkeep};
+use crate::store::{Projector, Rates, Reports, Upkeep};
 
 // What is written and read.
 pub mod error;
@@ -37,7 +38,11 @@ pub mod setup;
 mod status;
 
 pub use calls::CallFilter;
+use error::AdminError;
 pub use records::{AuditQuery, CdrQuery, EntryQuery, RejectionQuery};
+
+/// So long who reads the tables waits for what was committed before.
+const TABLES_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What operators do, each use case a method. Clones do it to the same daemon.
 #[derive(Clone)]
@@ -46,6 +51,7 @@ pub struct Admin {
     engine: EngineDoor,
     registry: RegistryReader,
     reports: Arc<dyn Reports>,
+    projector: Arc<dyn Projector>,
     upkeep: Arc<dyn Upkeep>,
     clock: Clock,
 }
@@ -58,6 +64,8 @@ pub struct Parts {
     pub registry: RegistryReader,
     /// The tables.
     pub reports: Arc<dyn Reports>,
+    /// What writes them.
+    pub projector: Arc<dyn Projector>,
     /// The versions of rates.
     pub rates: Arc<dyn Rates>,
     /// Copies and checks.
@@ -69,10 +77,10 @@ pub struct Parts {
 impl Admin {
     /// What operators do to the daemon that has these parts.
     pub fn new(parts: Parts) -> Admin {
-        let Parts { engine, registry, reports, rates, upkeep, clock } = parts;
+        let Parts { engine, registry, reports, projector, rates, upkeep, clock } = parts;
         let engine = EngineDoor::new(engine);
         let catalogue = Catalogue::new(engine.clone(), registry.clone(), rates);
-        Admin { catalogue, engine, registry, reports, upkeep, clock }
+        Admin { catalogue, engine, registry, reports, projector, upkeep, clock }
     }
 
     /// The same, for an engine that is looked at before it is asked: while it cannot write, operators
@@ -81,5 +89,21 @@ impl Admin {
     pub fn watching(self, status: Arc<EngineStatus>) -> Admin {
         let engine = self.engine.watching(status);
         Admin { catalogue: self.catalogue.through(engine.clone()), engine, ..self }
+    }
+
+    /// Reads from the tables what was committed before now: who is told that a payment is made finds it
+    /// in the statement. Tables that are further behind are not waited for; what they have is read.
+    async fn read_tables<T: Send + 'static>(
+        &self,
+        read: impl FnOnce() -> Result<T, AdminError> + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let projector = Arc::clone(&self.projector);
+        blocking(move || {
+            if let Err(error) = projector.flush(TABLES_PATIENCE) {
+                tracing::debug!("read from tables that are behind: {error}");
+            }
+            read()
+        })
+        .await
     }
 }

@@ -4,16 +4,20 @@
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::error::AdminError;
 use super::spec::{
     AccountSpec, CarrierSpec, ConnectionSpec, CustomerSpec, DisconnectSpec, Fault, NasSpec, NumberRuleSpec, RateSpec,
     ResellerSpec, TariffSpec,
 };
 use super::thing::Kind;
 use super::write::{GRANT_SECONDS_DEFAULT, SecretText};
-use crate::domain::book::Book;
+use crate::domain::book::{Book, BookError};
 use crate::domain::carrier::{Carrier, Connection};
 use crate::domain::id::{
     AccountKey, CarrierKey, ConnectionKey, NasKey, PartyKey, TariffKey, check_account_id, check_id,
@@ -172,6 +176,16 @@ pub fn account(book: &Book, path: &str, spec: &AccountSpec, new_key: u32) -> Rea
     let trusted_addresses = reader.list("trusted_addresses", &spec.trusted_addresses, network);
     let ani = reader.list("ani", &spec.ani, short_text);
     let number_rules = reader.number_rules(&spec.number_rules);
+    // The book refuses this too, but it sees only what has no other fault.
+    if !reader.wrong.is_empty() {
+        let key = before.map(|before| before.key);
+        for ani in &ani {
+            if let Some(other) = book.account_by_ani(ani).filter(|other| Some(other.key) != key) {
+                let (id, other) = (spec.id.as_str().into(), other.id.clone());
+                reader.wrong("ani", BookError::AniTaken { id, ani: ani.clone(), other });
+            }
+        }
+    }
     reader.end(|| {
         Some(Account {
             key: before.map_or(AccountKey(new_key), |before| before.key),
@@ -225,6 +239,17 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
     let number_rules = reader.number_rules(&spec.number_rules);
     let kept = before.and_then(|before| before.disconnect.as_ref());
     let disconnect = spec.disconnect.as_ref().and_then(|spec| reader.disconnect(spec, kept));
+    // The book refuses this too, but it sees only what has no other fault.
+    if !reader.wrong.is_empty()
+        && let Some(address) = address
+    {
+        let key = before.map(|before| before.key);
+        let same = |other: &&Arc<Nas>| Some(other.key) != key && other.address.trunc() == address.trunc();
+        if let Some(other) = book.nases().find(same) {
+            let other = other.id.clone();
+            reader.wrong("address", BookError::AddressTaken { id: id.clone(), address, other });
+        }
+    }
     reader.end(|| {
         Some(Nas {
             key: before.map_or(NasKey(new_key), |before| before.key),
@@ -268,6 +293,22 @@ pub fn connection(book: &Book, path: &str, spec: &ConnectionSpec, new_key: u32) 
     let addresses = reader.list("addresses", &spec.addresses, address);
     let key = book.connection_by_id(&id).map_or(ConnectionKey(new_key), |before| before.key);
     reader.end(|| Some(Connection { key, id, carrier: carrier?, addresses }))
+}
+
+/// A thing out of JSON, or what is wrong with each of its members.
+pub fn from_json<T: DeserializeOwned>(value: &Value) -> Result<T, AdminError> {
+    let error = match T::deserialize(value) {
+        Ok(thing) => return Ok(thing),
+        Err(error) => error,
+    };
+    // Reading ends at the first fault, so each member is read alone: then its own is the first.
+    let alone = |(name, member): (&String, &Value)| {
+        let only = Value::Object([(name.clone(), member.clone())].into_iter().collect());
+        let message = T::deserialize(&only).err()?.to_string();
+        (!message.starts_with("missing field")).then(|| Fault { path: name.clone(), message })
+    };
+    let faults: Vec<Fault> = value.as_object().into_iter().flatten().filter_map(alone).collect();
+    Err(if faults.is_empty() { AdminError::fault("", error.to_string()) } else { AdminError::Faults(faults) })
 }
 
 /// An amount that an operator may write.

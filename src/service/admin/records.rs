@@ -13,7 +13,6 @@ use crate::domain::book::Book;
 use crate::domain::cdr::{BillingResult, EntryKind, RecordType};
 use crate::domain::decision::RejectReason;
 use crate::domain::time::Timestamp;
-use crate::service::catalogue::blocking;
 use crate::service::instant::parse_instant;
 use crate::service::names::Names;
 use crate::store::query::{AuditFilter, CallName, CdrFilter, EntryFilter, Page, RejectionFilter, Window};
@@ -34,7 +33,7 @@ pub struct EntryQuery {
     pub limit: Option<usize>,
 }
 
-/// Which CDRs are wanted. A call's id makes all other members of no account.
+/// Which CDRs are wanted: those that all members hold for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CdrQuery {
@@ -117,7 +116,7 @@ impl Admin {
         let party = party.ok_or_else(|| AdminError::NotFound { kind: kind.as_str(), id: id.to_owned() })?.key;
         let window = window(&query.from, &query.to, &query.cursor, query.limit)?;
         let kind = word("kind", &query.kind, &ENTRY_KINDS, |kind| kind.as_str())?;
-        blocking(move || {
+        self.read_tables(move || {
             let page = reports.entries(party, &EntryFilter { window, kind }).map_err(unreadable)?;
             let names = Names::with_tables(&book, &*reports);
             let next = cursor(&page);
@@ -133,7 +132,7 @@ impl Admin {
     pub async fn cdrs(&self, query: CdrQuery) -> Result<CdrList, AdminError> {
         let (book, reports) = (self.registry.book(), self.reports.clone());
         let (window, filters) = self.cdr_filters(&book, query)?;
-        blocking(move || {
+        self.read_tables(move || {
             let mut page = Page { lines: Vec::new(), next: None };
             // A text may be an id in several ways: the first that finds something is what was meant.
             for filter in filters {
@@ -162,7 +161,7 @@ impl Admin {
             nas: key("nas", &query.nas, |id| book.nas_by_id(id).map(|nas| nas.key))?,
             ..RejectionFilter::default()
         };
-        blocking(move || {
+        self.read_tables(move || {
             let page = reports.rejections(&filter).map_err(unreadable)?;
             let names = Names::with_tables(&book, &*reports);
             let next = cursor(&page);
@@ -189,7 +188,7 @@ impl Admin {
             by: query.by.map(Into::into),
             about,
         };
-        blocking(move || {
+        self.read_tables(move || {
             let page = reports.audit(&filter).map_err(unreadable)?;
             let next = cursor(&page);
             Ok(AuditList { audit: page.lines.iter().map(view::audit).collect(), next })
@@ -199,14 +198,6 @@ impl Admin {
 
     /// The filters that a query may mean, the likeliest first.
     fn cdr_filters(&self, book: &Book, query: CdrQuery) -> Result<(Window, Vec<CdrFilter>), AdminError> {
-        if let Some(id) = query.call_id.filter(|id| !id.is_empty()) {
-            let name = CallName::read(&id);
-            let by_number = name.call.map(|call| CdrFilter { call: Some(call), ..CdrFilter::default() });
-            let by_conf_id = name.conf_id.map(|id| CdrFilter { conf_id: Some(id), ..CdrFilter::default() });
-            let by_session = CdrFilter { session_id: Some(name.session_id), ..CdrFilter::default() };
-            let window = window(&None, &None, &query.cursor, query.limit)?;
-            return Ok((window, [by_number, by_conf_id, Some(by_session)].into_iter().flatten().collect()));
-        }
         let party = |id: &str| book.party_by_id(id).map(|party| party.key);
         let filter = CdrFilter {
             customer: key("customer", &query.customer, party)?,
@@ -220,7 +211,13 @@ impl Admin {
             record: word("record_type", &query.record_type, &RECORDS, |record| record.as_str())?,
             ..CdrFilter::default()
         };
-        Ok((window(&query.from, &query.to, &query.cursor, query.limit)?, vec![filter]))
+        let window = window(&query.from, &query.to, &query.cursor, query.limit)?;
+        let Some(id) = query.call_id.filter(|id| !id.is_empty()) else { return Ok((window, vec![filter])) };
+        let name = CallName::read(&id);
+        let by_number = name.call.map(|call| CdrFilter { call: Some(call), ..filter.clone() });
+        let by_conf_id = name.conf_id.map(|id| CdrFilter { conf_id: Some(id), ..filter.clone() });
+        let by_session = CdrFilter { session_id: Some(name.session_id), ..filter };
+        Ok((window, [by_number, by_conf_id, Some(by_session)].into_iter().flatten().collect()))
     }
 }
 

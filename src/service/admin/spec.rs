@@ -594,6 +594,9 @@ pub struct PartyView {
     pub no_credit: String,
     /// Turn dialled numbers into E.164.
     pub number_rules: Vec<NumberRuleSpec>,
+    /// What an operator should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An account.
@@ -715,15 +718,12 @@ pub struct CallView {
     /// `trying early confirmed disconnecting terminated`.
     pub state: String,
     /// Who calls.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// User-Name as sent, escaped.
     pub user_name: String,
     /// Who pays first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
     /// Its reseller.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reseller: Option<String>,
     /// All that pay, the customer first.
     pub payers: Vec<PayerView>,
@@ -734,7 +734,6 @@ pub struct CallView {
     /// Called number.
     pub callee: String,
     /// H.323 conference identifier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conf_id: Option<String>,
     /// Acct-Session-Id, escaped.
     pub acct_session_id: String,
@@ -746,8 +745,7 @@ pub struct CallView {
     pub connection: Option<String>,
     /// When it was authorized or first heard of.
     pub opened_at: String,
-    /// When it was answered; absent before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// When it was answered; null before.
     pub started_at: Option<String>,
     /// When it left the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -987,15 +985,12 @@ pub struct CdrView {
     /// `ok failure`.
     pub result: String,
     /// Who called.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// User-Name as sent, escaped.
     pub user_name: String,
     /// Who paid first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
     /// Its reseller.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reseller: Option<String>,
     /// The NAS of the call.
     pub nas: String,
@@ -1006,14 +1001,12 @@ pub struct CdrView {
     /// The destination of the customer's rate.
     pub destination: String,
     /// H.323 conference identifier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conf_id: Option<String>,
     /// Acct-Session-Id, escaped.
     pub acct_session_id: String,
     /// When it was authorized or first heard of.
     pub opened_at: String,
     /// When it was answered.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
     /// When it ended.
     pub ended_at: String,
@@ -1045,7 +1038,6 @@ pub struct CdrView {
     /// What ended the call.
     pub ended_by: String,
     /// Cause after Q.850.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<u16>,
     /// What is odd about it.
     pub flags: Vec<String>,

@@ -1,7 +1,7 @@
 //! How the daemon is: what is up, what money there is, what an operator should know.
 
 use super::Admin;
-use super::draft::warnings_of;
+use super::draft::{warnings_of, warnings_of_party};
 use super::spec::{StateCount, StatusView};
 use super::view;
 use crate::domain::call::CallState;
@@ -29,7 +29,11 @@ impl Admin {
             tariffs: count(book.tariffs().count()),
             carriers: count(book.carriers().count()),
             connections: count(book.connections().count()),
-            warnings: book.nases().flat_map(|nas| warnings_of(nas)).collect(),
+            warnings: book
+                .nases()
+                .flat_map(|nas| warnings_of(nas))
+                .chain(book.parties().flat_map(|party| warnings_of_party(party)))
+                .collect(),
         }
     }
 }

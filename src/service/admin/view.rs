@@ -1,6 +1,6 @@
 //! What operators are shown: views of the daemon's state and of its records.
 
-use super::draft::warnings_of;
+use super::draft::{warnings_of, warnings_of_party};
 use super::spec::{
     AccountView, AuditView, CallView, CarrierView, CdrView, ChargeView, ConnectionView, CurrencyTotals, EntryView,
     LegView, NasView, PartyView, PayerView, RejectionView, TariffView,
@@ -51,6 +51,7 @@ pub fn party(book: &Book, registry: &RegistryReader, party: &Party) -> PartyView
         blocked: party.blocked,
         no_credit: write::no_credit(party.no_credit).to_owned(),
         number_rules: write::number_rules(&party.number_rules),
+        warnings: warnings_of_party(party),
     }
 }
 

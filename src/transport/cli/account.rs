@@ -177,8 +177,8 @@ impl AccountFields {
 
 fn table(accounts: &[AccountView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
-        Column::new("customer"),
+        Column::id("id"),
+        Column::id("customer"),
         Column::new("proof"),
         Column::number("calls").rank(1),
         Column::new("blocked").rank(2),

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use super::client::{Answer, Ask, query, read_problem, refusal, shown};
 use super::context::Context;
-use super::error::{CliError, Exit};
+use super::error::CliError;
 use super::setup_file::{self, SetupFault, SetupText};
 use crate::service::admin::error::FAULTS_MAX;
-use crate::service::admin::spec::{ApplyReport, RateCounts, SetupFile, ThingName};
+use crate::service::admin::spec::{ApplyReport, Fault, RateCounts, SetupFile, ThingName};
 
 /// Largest request, bytes; larger tables of rates go in by `rate import`.
 const REQUEST_BYTES_MAX: usize = 64 << 20;
@@ -113,7 +113,23 @@ pub fn export(context: &mut Context<'_>, export: &Export) -> Result<(), CliError
 fn as_toml(setup: &SetupFile) -> Result<String, CliError> {
     let toml = toml::to_string(setup)
         .map_err(|error| CliError::failed(format!("the answer cannot be written as TOML: {error}")))?;
-    Ok(format!("# Everything that `ringfence apply` makes; applying this file again changes nothing.\n\n{toml}"))
+    let head = "# Everything that `ringfence apply` makes; applying this file again changes nothing.\n";
+    // Only a value in place can be missing: what is in a variable or a file is read where it is applied.
+    let kept = match keeps_secrets(setup) {
+        true => {
+            "# It is for this daemon: secret_kept and password_kept keep secrets that are not in it.\n\
+                 # A file for another daemon is written with --with-secrets.\n"
+        }
+        false => "",
+    };
+    Ok(format!("{head}{kept}\n{toml}"))
+}
+
+fn keeps_secrets(setup: &SetupFile) -> bool {
+    let disconnects = setup.nas.iter().filter_map(|nas| nas.disconnect.as_ref());
+    setup.account.iter().any(|account| account.password_kept)
+        || setup.nas.iter().any(|nas| nas.secret_kept)
+        || disconnects.into_iter().any(|disconnect| disconnect.secret_kept)
 }
 
 fn send(context: &Context<'_>, text: &SetupText, dry_run: bool, prune: bool) -> Result<Answer, CliError> {
@@ -146,6 +162,7 @@ fn all_faults(context: &Context<'_>, text: &SetupText) -> CliError {
 fn told(mut faults: Vec<SetupFault>) -> CliError {
     faults.sort();
     let mut lines: Vec<String> = faults.iter().map(SetupFault::to_string).collect();
+    let errors = faults.into_iter().map(|fault| Fault { path: fault.about, message: fault.text }).collect();
     let count = match lines.len() {
         1 => "1 fault".to_owned(),
         // The last lines say how many more.
@@ -153,7 +170,7 @@ fn told(mut faults: Vec<SetupFault>) -> CliError {
         count => format!("{count} faults"),
     };
     lines.push(format!("nothing was changed: {count}"));
-    CliError { exit: Exit::Failed, lines }
+    CliError::faults(lines).with_errors(errors)
 }
 
 fn ask(context: &Context<'_>, setup: &Value, dry_run: bool, prune: bool) -> Result<Answer, CliError> {

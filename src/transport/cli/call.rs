@@ -144,15 +144,15 @@ fn log(context: &mut Context<'_>, id: &str) -> Result<(), CliError> {
 
 fn table(calls: &[CallView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
+        Column::id("id"),
         Column::new("state"),
-        Column::new("account").rank(9),
-        Column::new("customer").rank(6),
-        Column::new("reseller").rank(1),
-        Column::new("caller").rank(7),
-        Column::new("callee"),
-        Column::new("nas").rank(5),
-        Column::new("connection").rank(2),
+        Column::id("account").rank(9),
+        Column::id("customer").rank(6),
+        Column::id("reseller").rank(1),
+        Column::id("caller").rank(7),
+        Column::id("callee"),
+        Column::id("nas").rank(5),
+        Column::id("connection").rank(2),
         Column::new("started").rank(3),
         Column::number("time").rank(10),
         Column::number("reserved").rank(4),
@@ -190,10 +190,10 @@ fn oddities(call: &CallView) -> Vec<String> {
 
 fn stale_table(calls: &[CallView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
-        Column::new("account").rank(3),
-        Column::new("customer").rank(2),
-        Column::new("nas").rank(4),
+        Column::id("id"),
+        Column::id("account").rank(3),
+        Column::id("customer").rank(2),
+        Column::id("nas").rank(4),
         Column::new("state").rank(1),
         Column::number("heard"),
         Column::number("up for").rank(5),
@@ -248,15 +248,7 @@ fn card(call: &CallView) -> Card {
             None => why.clone(),
         }),
     );
-    card.field(
-        "gateway asked",
-        call.disconnect_attempts.map(|attempts| {
-            let answer = call.disconnect_answer.as_deref().unwrap_or("no answer yet");
-            let name = call.disconnect_error.as_ref().map_or_else(String::new, |name| format!(" {name}"));
-            let cause = call.disconnect_error_cause.map_or_else(String::new, |cause| format!(" ({cause}{name})"));
-            format!("{attempts} times, latest: {answer}{cause}")
-        }),
-    );
+    card.field("gateway asked", call.disconnect_attempts.map(|attempts| asked(attempts, call)));
     card.field("last heard of", heard(call));
     card.field("may be over", Text::toned(call.stale.join("; "), Tone::Odd));
     card.field("set-up", seconds(call.setup_seconds));
@@ -267,6 +259,21 @@ fn card(call: &CallView) -> Card {
     card.field("cost", with_currency(&call.cost));
     card.field("flags", Text::toned(call.flags.join(", "), Tone::Odd));
     card
+}
+
+/// How often the gateway was to end a call, and what came of it.
+fn asked(attempts: u32, call: &CallView) -> String {
+    let times = if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") };
+    match call.disconnect_answer.as_deref() {
+        // Nothing went out that it could have heard.
+        Some("not_sent") => format!("tried {times}; the latest time it could not be asked"),
+        Some(answer) => {
+            let name = call.disconnect_error.as_ref().map_or_else(String::new, |name| format!(" {name}"));
+            let cause = call.disconnect_error_cause.map_or_else(String::new, |cause| format!(" ({cause}{name})"));
+            format!("{times}, latest: {answer}{cause}")
+        }
+        None => format!("{times}, no answer yet"),
+    }
 }
 
 fn heard(call: &CallView) -> String {
@@ -305,10 +312,10 @@ fn payers(payers: &[PayerView]) -> Table {
 fn legs(legs: &[LegView]) -> Table {
     let mut table = Table::new([
         Column::new("leg"),
-        Column::new("nas").rank(3),
-        Column::new("session").rank(4),
+        Column::id("nas").rank(3),
+        Column::id("session").rank(4),
         Column::new("remote").rank(2),
-        Column::new("connection").rank(1),
+        Column::id("connection").rank(1),
         Column::new("started").rank(5),
         Column::new("ended").rank(6),
         Column::number("time"),
@@ -415,6 +422,25 @@ c20  early      alice    acme                4940111  4930123  gw1              
             assert!(header.contains(name), "{text}");
         }
         assert!(text.lines().take(2).all(|line| line.len() <= 80), "{text}");
+    }
+
+    #[test]
+    fn on_80_columns_one_long_account_takes_nothing_from_the_other_calls() {
+        let long = CallView { id: "c2".into(), account: Some("a".repeat(60)), ..call() };
+        let text = written(&table(&[call(), long]), Some(80));
+        let header = text.lines().next().unwrap();
+        for name in ["ID", "STATE", "ACCOUNT", "CALLEE", "TIME", "COST"] {
+            assert!(header.contains(name), "{text}");
+        }
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    }
+
+    #[test]
+    fn what_came_of_asking_the_gateway_is_told_as_it_was() {
+        let told = |answer: Option<&str>| CallView { disconnect_answer: answer.map(str::to_owned), ..call() };
+        assert_eq!(asked(1, &told(None)), "once, no answer yet");
+        assert_eq!(asked(3, &told(Some("refused"))), "3 times, latest: refused");
+        assert_eq!(asked(1, &told(Some("not_sent"))), "tried once; the latest time it could not be asked");
     }
 
     #[test]

@@ -259,7 +259,7 @@ impl Found {
     fn none(&self) -> CliError {
         let lines: Vec<String> = self.missing.iter().map(failure).collect();
         let lines = if lines.is_empty() { vec!["no call fits".to_owned()] } else { lines };
-        CliError { exit: Exit::NotFound, lines }
+        CliError::new(Exit::NotFound, lines)
     }
 }
 
@@ -350,13 +350,13 @@ fn dry(context: &mut Context<'_>, action: Action, found: &Found) -> Result<(), C
 
 fn table(calls: &[CallView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
+        Column::id("id"),
         Column::new("state"),
-        Column::new("account").rank(3),
-        Column::new("customer").rank(2),
-        Column::new("caller").rank(4),
-        Column::new("callee"),
-        Column::new("nas").rank(1),
+        Column::id("account").rank(3),
+        Column::id("customer").rank(2),
+        Column::id("caller").rank(4),
+        Column::id("callee"),
+        Column::id("nas").rank(1),
         Column::number("time"),
     ]);
     for call in calls {
@@ -470,13 +470,13 @@ impl Outcome {
                 lines.extend(error.lines);
                 let untried = calls(self.untried);
                 lines.push(format!("of {untried} it is not known: look at `ringfence call list` before you repeat it"));
-                Err(CliError { exit: error.exit, lines })
+                Err(CliError::new(error.exit, lines))
             }
             None if lines.is_empty() => Ok(()),
             None => {
                 let failed = lines.len();
                 lines.push(format!("{} not {}", calls(failed), past(self.action)));
-                Err(CliError { exit: Exit::Failed, lines })
+                Err(CliError::new(Exit::Failed, lines))
             }
         }
     }

@@ -157,7 +157,7 @@ pub fn run_connection(context: &mut Context<'_>, verb: ConnectionVerb) -> Result
 }
 
 fn carriers(carriers: &[CarrierView]) -> Table {
-    let mut table = Table::new([Column::new("id"), Column::new("tariff"), Column::number("calls")]);
+    let mut table = Table::new([Column::id("id"), Column::id("tariff"), Column::number("calls")]);
     for carrier in carriers {
         let calls = of_max(carrier.calls, carrier.calls_max);
         table.row([Text::from(&carrier.id), Text::from(&carrier.tariff), calls]);
@@ -174,7 +174,7 @@ fn carrier(carrier: &CarrierView) -> Card {
 }
 
 fn connections(connections: &[ConnectionView]) -> Table {
-    let mut table = Table::new([Column::new("id"), Column::new("carrier"), Column::text("addresses")]);
+    let mut table = Table::new([Column::id("id"), Column::id("carrier"), Column::text("addresses")]);
     for connection in connections {
         let addresses = connection.addresses.join(", ");
         table.row([Text::from(&connection.id), Text::from(&connection.carrier), Text::from(addresses)]);

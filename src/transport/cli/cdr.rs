@@ -46,13 +46,13 @@ pub struct Filter {
     /// Of this account
     #[arg(long, value_name = "ID")]
     account: Option<String>,
-    /// From this number, or one that begins so
+    /// From this number, as the record has it
     #[arg(long, value_name = "DIGITS")]
     caller: Option<String>,
     /// To this number, or one that begins so
     #[arg(long, value_name = "DIGITS")]
     callee: Option<String>,
-    /// Of this call; all other filters are ignored
+    /// Of this call, by any of its ids
     #[arg(long, value_name = "ID")]
     call_id: Option<String>,
     /// With this result
@@ -106,7 +106,7 @@ fn show(context: &mut Context<'_>, call_id: &str) -> Result<(), CliError> {
     let list: CdrList = answer.read()?;
     if list.cdrs.is_empty() {
         let line = format!("there is no record of call {call_id}; a call has one once it has ended");
-        return Err(CliError { exit: Exit::NotFound, lines: vec![line] });
+        return Err(CliError::new(Exit::NotFound, vec![line]));
     }
     if context.printed_as_json(&answer)? {
         return Ok(());
@@ -131,10 +131,10 @@ fn table(cdrs: &[CdrView]) -> Table {
         Column::new("call").rank(8),
         Column::new("type").rank(4),
         Column::new("result").rank(9),
-        Column::new("account").rank(7),
-        Column::new("customer").rank(6),
-        Column::new("caller").rank(5),
-        Column::new("callee"),
+        Column::id("account").rank(7),
+        Column::id("customer").rank(6),
+        Column::id("caller").rank(5),
+        Column::id("callee"),
         Column::text("destination").rank(1),
         Column::number("time"),
         Column::number("billed").rank(3),

@@ -391,8 +391,12 @@ impl Body for Upload {
 
 /// The problem that a body tells of (RFC 9457); where it tells of none, one made of the status.
 pub fn read_problem(status: StatusCode, body: &[u8]) -> Problem {
-    serde_json::from_slice(body)
-        .unwrap_or_else(|_| Problem { title: format!("the daemon answered {status}"), ..Problem::default() })
+    serde_json::from_slice(body).unwrap_or_else(|_| Problem {
+        kind: "about:blank".to_owned(),
+        title: format!("the daemon answered {status}"),
+        status: status.as_u16(),
+        ..Problem::default()
+    })
 }
 
 /// The exit code that a status of the API stands for.
@@ -418,7 +422,7 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> CliError {
         });
         faults.collect()
     };
-    CliError { exit: exit_of(status), lines }
+    CliError { problem: Some(Box::new(problem)), ..CliError::new(exit_of(status), lines) }
 }
 
 /// A text from elsewhere, without anything that a terminal obeys.

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::client::{Answer, Client};
-use super::error::{CliError, Exit};
+use super::error::CliError;
 use super::table::{Card, Screen, Table};
 
 /// Looks a variable of the environment up.
@@ -43,7 +43,7 @@ pub fn ask(question: &str, notes: &mut dyn Write) -> Result<(), CliError> {
     let _ = io::stdin().lock().read_line(&mut answer);
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
-        _ => Err(CliError { exit: Exit::Failed, lines: vec!["nothing was done".to_owned()] }),
+        _ => Err(CliError::failed("nothing was done")),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::service::admin::spec::{Fault, Problem};
+
 /// Exit codes; scripts rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
@@ -34,38 +36,81 @@ pub struct CliError {
     pub exit: Exit,
     /// What is printed on standard error; empty where all has been said.
     pub lines: Vec<String>,
+    /// The same as the API tells it (RFC 9457), where more is known than lines say.
+    pub problem: Option<Box<Problem>>,
 }
 
 impl CliError {
+    /// With a code and lines of one's own.
+    pub fn new(exit: Exit, lines: Vec<String>) -> CliError {
+        CliError { exit, lines, problem: None }
+    }
+
     /// It failed, or something is wrong with the data.
     pub fn failed(line: impl Into<String>) -> CliError {
-        CliError { exit: Exit::Failed, lines: vec![line.into()] }
+        CliError::new(Exit::Failed, vec![line.into()])
     }
 
     /// The command is wrong.
     pub fn usage(line: impl Into<String>) -> CliError {
-        CliError { exit: Exit::Usage, lines: vec![line.into()] }
+        CliError::new(Exit::Usage, vec![line.into()])
     }
 
     /// The daemon cannot be reached.
     pub fn unreachable(line: impl Into<String>) -> CliError {
-        CliError { exit: Exit::Unreachable, lines: vec![line.into()] }
+        CliError::new(Exit::Unreachable, vec![line.into()])
     }
 
     /// Not permitted, or in conflict with what is there.
     pub fn refused(line: impl Into<String>) -> CliError {
-        CliError { exit: Exit::Refused, lines: vec![line.into()] }
+        CliError::new(Exit::Refused, vec![line.into()])
     }
 
     /// Several faults of the data.
     pub fn faults(lines: Vec<String>) -> CliError {
-        CliError { exit: Exit::Failed, lines }
+        CliError::new(Exit::Failed, lines)
+    }
+
+    /// The same, with what each fault is about, for programs.
+    #[must_use]
+    pub fn with_errors(mut self, errors: Vec<Fault>) -> CliError {
+        let detail = self.lines.last().cloned().unwrap_or_default();
+        self.problem = Some(Box::new(Problem { errors, ..self.as_problem(detail) }));
+        self
+    }
+
+    /// Whether the daemon said no: then nothing was done.
+    pub fn is_of_request(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| (400..500).contains(&problem.status))
+    }
+
+    /// What a program reads instead of the lines: a problem of the API, or one made like it; nothing
+    /// where all has been said.
+    pub fn to_json(&self) -> Option<String> {
+        if self.lines.is_empty() {
+            return None;
+        }
+        let made = || self.as_problem(self.lines.join("\n"));
+        let problem = self.problem.as_deref().cloned().unwrap_or_else(made);
+        serde_json::to_string(&problem).ok()
+    }
+
+    /// A problem that the daemon did not tell: the nearest status of the API stands for the exit code.
+    fn as_problem(&self, detail: String) -> Problem {
+        let (status, title) = match self.exit {
+            Exit::Usage => (400, "bad usage"),
+            Exit::NotFound => (404, "not found"),
+            Exit::Refused => (409, "refused"),
+            Exit::Unreachable => (503, "the daemon cannot be reached"),
+            Exit::Done | Exit::Failed => (422, "it failed, or something is wrong with the data"),
+        };
+        Problem { kind: "about:blank".to_owned(), title: title.to_owned(), status, detail, errors: Vec::new() }
     }
 
     /// Nobody reads the output any more (`ringfence call list | head`): not a failure of ours.
     fn of_output(error: &io::Error) -> CliError {
         match error.kind() {
-            io::ErrorKind::BrokenPipe => CliError { exit: Exit::Done, lines: Vec::new() },
+            io::ErrorKind::BrokenPipe => CliError::new(Exit::Done, Vec::new()),
             _ => CliError::failed(format!("the output cannot be written: {error}")),
         }
     }

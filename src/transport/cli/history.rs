@@ -99,10 +99,10 @@ fn rejections(rejections: &[RejectionView]) -> Table {
         Column::new("at"),
         Column::number("times").rank(2),
         Column::new("reason"),
-        Column::new("account").rank(5),
-        Column::new("caller").rank(3),
-        Column::new("callee").rank(4),
-        Column::new("nas").rank(1),
+        Column::id("account").rank(5),
+        Column::id("caller").rank(3),
+        Column::id("callee").rank(4),
+        Column::id("nas").rank(1),
         Column::text("what decided"),
     ]);
     for rejection in rejections {
@@ -121,7 +121,7 @@ fn rejections(rejections: &[RejectionView]) -> Table {
 }
 
 fn audit(changes: &[AuditView]) -> Table {
-    let mut table = Table::new([Column::new("at"), Column::new("by").rank(1), Column::text("what")]);
+    let mut table = Table::new([Column::new("at"), Column::id("by").rank(1), Column::text("what")]);
     for change in changes {
         table.row([Text::from(clock_time(&change.at)), Text::from(&change.by), Text::from(&change.text)]);
     }

@@ -47,6 +47,9 @@ pub const SOCKET: &str = "ringfence.sock";
 /// container, finds it without being told again.
 pub const SOCKET_VARIABLE: &str = "RINGFENCE_ADMIN__SOCKET";
 
+/// The options of [`Remote`], by the names of its fields.
+const REMOTE_OPTIONS: [&str; 5] = ["socket", "server", "token_file", "timeout", "json"];
+
 /// RADIUS authorization and accounting for phone services, with credit control while calls are up
 #[derive(Parser, Clone, Debug)]
 #[command(
@@ -143,58 +146,89 @@ pub enum Ask {
     )]
     Export(apply::Export),
     /// Resellers: customers that have customers
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence reseller list\n  ringfence reseller add north --tariff wholesale --opening-balance 500.00\n  ringfence reseller topup north 100.00"
+    )]
     Reseller(party::ResellerVerb),
     /// Customers: their balance, limits, payments
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence customer list\n  ringfence customer add acme --tariff retail --reseller north\n  ringfence customer topup acme 5.00\n  ringfence customer statement acme"
+    )]
     Customer(party::CustomerVerb),
     /// Accounts: who calls
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence account list --customer acme\n  ringfence account add alice --customer acme --password-file alice.pw"
+    )]
     Account(account::AccountVerb),
     /// Tariffs: rate plans by name
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence tariff list\n  ringfence tariff add retail --currency EUR"
+    )]
     Tariff(tariff::TariffVerb),
     /// Rates: the rows of a tariff
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence rate import retail.csv --tariff retail --dry-run\n  ringfence rate test 4930123456 --account alice"
+    )]
     Rate(rate::RateVerb),
     /// Gateways and proxies that send RADIUS
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence nas list\n  ringfence nas add gw1 --address 192.0.2.10 --secret-file gw1.secret"
+    )]
     Nas(nas::NasVerb),
     /// Carriers: who terminates calls
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence carrier list\n  ringfence carrier add carrier-1 --tariff cost-1"
+    )]
     Carrier(carrier::CarrierVerb),
     /// Connections: the trunks to carriers
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence connection list\n  ringfence connection add c1-london --carrier carrier-1 --address 198.51.100.7"
+    )]
     Connection(carrier::ConnectionVerb),
     /// Calls: what is going on now, and why
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence call list --customer acme\n  ringfence call log c1024\n  ringfence call disconnect c1024"
+    )]
     Call(call::CallVerb),
     /// Charge records: what calls have cost
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence cdr list --customer acme --from 2026-01-01\n  ringfence cdr show c1024"
+    )]
     Cdr(cdr::CdrVerb),
     /// Refused attempts, and why
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  ringfence rejection list --account alice")]
     Rejection(history::RejectionVerb),
     /// What operators changed
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  ringfence audit list")]
     Audit(history::AuditVerb),
     /// The database: backed up, verified, restored
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence db backup /var/lib/ringfence/backups/2026-01-01\n  ringfence db verify"
+    )]
     Db(db::DbVerb),
 }
 
 impl Cli {
     /// What the process was started with. Help, the version and bad usage end it here.
     pub fn of_process() -> Cli {
-        Cli::of_matches(Cli::command().get_matches()).unwrap_or_else(|error| error.exit())
+        Cli::of_matches(command_line().get_matches()).unwrap_or_else(|error| error.exit())
     }
 
     fn of_matches(matches: ArgMatches) -> Result<Cli, clap::Error> {
         let cli = Cli::from_arg_matches(&matches)?;
         // What looks like a setting of the daemon must not be ignored in silence.
-        let typed = ["socket", "server", "token_file", "timeout", "json"]
-            .into_iter()
-            .find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+        let typed = REMOTE_OPTIONS.into_iter().find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
         match (&cli.command, typed) {
             (
                 Command::Serve(_)
@@ -213,6 +247,27 @@ impl Cli {
             _ => Ok(cli),
         }
     }
+}
+
+/// Commands that talk to no running daemon, by their names.
+const WITHOUT_DAEMON: [&[&str]; 4] = [&["serve"], &["demo"], &["check"], &["db", "restore"]];
+
+/// All that can be typed. Options for talking to a daemon are no part of the help of commands that refuse
+/// them.
+fn command_line() -> clap::Command {
+    fn without_remote(command: clap::Command, names: &[&str]) -> clap::Command {
+        match names {
+            [name, below @ ..] => command.mut_subcommand(name, |command| without_remote(command, below)),
+            [] => command.mut_args(|argument| {
+                let hidden = REMOTE_OPTIONS.contains(&argument.get_id().as_str());
+                argument.hide(hidden)
+            }),
+        }
+    }
+    let mut command = Cli::command();
+    // Only then the commands have the options of all.
+    command.build();
+    WITHOUT_DAEMON.into_iter().fold(command, without_remote)
 }
 
 /// Asks the daemon, prints what came of it, and gives the code to end with. `environment` is that
@@ -245,6 +300,12 @@ pub fn run(remote: Remote, ask: Ask, environment: impl IntoIterator<Item = (Stri
     });
     match outcome {
         Ok(()) => Exit::Done,
+        Err(error) if remote.json => {
+            if let Some(problem) = error.to_json() {
+                let _ = writeln!(io::stderr(), "{problem}");
+            }
+            error.exit
+        }
         Err(error) => tell(&error),
     }
 }
@@ -373,6 +434,42 @@ mod tests {
                 if let Err(error) = Cli::try_parse_from(&words) {
                     panic!("{name}: the example `{example}` is wrong: {error}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_noun_has_examples_that_are_understood() {
+        let nouns = Cli::command().get_subcommands().filter(|noun| noun.has_subcommands()).cloned().collect::<Vec<_>>();
+        assert_eq!(nouns.len(), 13);
+        for noun in nouns {
+            let help = noun.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  ringfence ")).collect();
+            assert!(!examples.is_empty(), "{}", noun.get_name());
+            for example in examples {
+                let words = words(example.trim_start());
+                assert_eq!(words[1], noun.get_name());
+                if let Err(error) = Cli::try_parse_from(&words) {
+                    panic!("the example `{example}` is wrong: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_command_refuses_is_not_in_its_help() {
+        for (line, is_there) in [
+            ("serve", false),
+            ("demo", false),
+            ("check", false),
+            ("db restore", false),
+            ("db verify", true),
+            ("call list", true),
+        ] {
+            let words = words(&format!("ringfence {line} --help"));
+            let help = command_line().try_get_matches_from(words).unwrap_err().to_string();
+            for option in ["--json", "--socket", "--server", "--token-file", "--timeout"] {
+                assert_eq!(help.contains(option), is_there, "{line} {option}: {help}");
             }
         }
     }

@@ -237,7 +237,7 @@ fn set_secret(from: Option<SecretFrom>, environment: Environment<'_>, members: &
 
 fn table(nases: &[NasView]) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
+        Column::id("id"),
         Column::new("address"),
         Column::new("dialect").rank(3),
         Column::new("guard").rank(4),

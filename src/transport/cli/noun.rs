@@ -148,7 +148,7 @@ pub fn for_each(ids: &[String], mut act: impl FnMut(&str) -> Result<(), CliError
             // Without the daemon the others fail as well.
             Err(error) if error.exit == Exit::Unreachable => return Err(error),
             Err(error) => {
-                let whole = failed.get_or_insert(CliError { exit: error.exit, lines: Vec::new() });
+                let whole = failed.get_or_insert(CliError::new(error.exit, Vec::new()));
                 whole.lines.extend(error.lines.into_iter().map(|line| format!("{id}: {line}")));
             }
         }
@@ -168,6 +168,12 @@ pub fn list<V: DeserializeOwned>(
     page: &Page,
     table: impl Fn(&[V]) -> Table,
 ) -> Result<(), CliError> {
+    // What fits into one answer is printed as it came.
+    if context.json && !page.all && page.limit <= ROWS_A_PAGE {
+        let asked = [("limit", Some(page.limit.to_string())), ("cursor", page.cursor.clone())];
+        let answer = context.client.ask(Ask::get(format!("{path}{}", query(filters.into_iter().chain(asked)))))?;
+        return context.printed_as_json(&answer).map(drop);
+    }
     let (rows, next) = rows(context, path, member, &filters, page)?;
     if context.json {
         let mut list = json!({ member: rows });
@@ -253,7 +259,7 @@ mod tests {
                 return Ok(());
             }
             let exit = if id == "a" { Exit::NotFound } else { Exit::Refused };
-            Err(CliError { exit, lines: vec!["no".to_owned()] })
+            Err(CliError::new(exit, vec!["no".to_owned()]))
         });
         let error = outcome.unwrap_err();
         assert_eq!(done, ["c"]);

@@ -211,7 +211,7 @@ pub struct CustomerFields {
     /// The reseller that it belongs to, or none
     #[arg(long, value_name = "ID", value_parser = input::text_or_none)]
     reseller: Option<OrNone<String>>,
-    /// What a call meets without credit
+    /// What a call meets without credit; hotline is only noted in this version, the call is rejected
     #[arg(long, value_name = "WHAT", value_parser = ["reject", "hotline"])]
     no_credit: Option<String>,
     /// Rewrite dialled numbers: a regular expression and what replaces its match; repeat for more,
@@ -350,7 +350,7 @@ fn post(context: &mut Context<'_>, noun: Noun, kind: &str, post: Post) -> Result
     let ask = Ask::post(format!("{}/entries", noun.path_of(&post.id))).json(&body)?;
     let answer = context.client.ask(ask).map_err(|mut error| {
         // Whether it was posted is not known here, and a second key would post it again.
-        if matches!(error.exit, Exit::Unreachable | Exit::Failed) {
+        if matches!(error.exit, Exit::Unreachable | Exit::Failed) && !error.is_of_request() {
             error.lines.push(format!("to try the same again, and not a second time, add: --key {key}"));
         }
         error
@@ -381,9 +381,9 @@ fn statement(context: &mut Context<'_>, noun: Noun, statement: Statement) -> Res
 
 fn table(parties: &[PartyView], above: &'static str) -> Table {
     let mut table = Table::new([
-        Column::new("id"),
+        Column::id("id"),
         Column::new(above).rank(4),
-        Column::new("tariff").rank(5),
+        Column::id("tariff").rank(5),
         Column::number("balance"),
         Column::number("reserved").rank(6),
         Column::number("available").rank(7),
@@ -428,6 +428,9 @@ fn card(party: &PartyView) -> Card {
     card.field("blocked", blocked(party.blocked));
     card.field("no credit", &party.no_credit);
     card.field("number rules", rules(&party.number_rules));
+    for warning in &party.warnings {
+        card.field("warning", Text::toned(warning, Tone::Odd));
+    }
     card
 }
 
@@ -441,7 +444,7 @@ fn entries(entries: &[EntryView]) -> Table {
         Column::new("cur").rank(5),
         Column::new("call").rank(6),
         Column::text("note").rank(7),
-        Column::new("by").rank(2),
+        Column::id("by").rank(2),
         Column::new("key").rank(1),
     ]);
     for entry in entries {

@@ -12,9 +12,11 @@ use super::client::{Ask, encoded, query, refusal, shown};
 use super::context::Context;
 use super::error::CliError;
 use super::table::{Card, Column, Table, Text, Tone};
-use super::text::{duration, seconds};
+use super::text::{counted, duration, seconds};
 use crate::domain::tariff::Rate;
-use crate::service::admin::spec::{PayerQuoteView, Problem, RateDifference, RateImportReport, RateSpec, RateTestView};
+use crate::service::admin::spec::{
+    self, PayerQuoteView, Problem, RateDifference, RateImportReport, RateSpec, RateTestView,
+};
 use crate::service::rates::{self, COLUMNS, CSV_BYTES_MAX, Fault, Faults};
 
 /// The verbs of `rate`.
@@ -32,7 +34,7 @@ pub enum RateVerb {
     },
     /// Replace all rates of a tariff by those of a CSV file
     #[command(
-        after_help = "All or nothing: one bad line, and nothing changes; every bad line is named. Calls that are up keep their rates.\n\nThe first line names the columns; all but prefix may be absent:\n  prefix,destination,per_minute,connect_fee,first,next,grace,free,forbidden,effective_from,effective_until\n\nExamples:\n  ringfence rate import retail.csv --tariff retail --dry-run\n  ringfence rate import retail.csv --tariff retail"
+        after_help = "All or nothing: one bad line, and nothing changes; every bad line is named. Calls that are up keep their rates.\n\nThe first line names the columns; all but prefix may be absent, and per_minute only from rates that are free or forbidden:\n  prefix,destination,per_minute,connect_fee,first,next,grace,free,forbidden,effective_from,effective_until\n\nExamples:\n  ringfence rate import retail.csv --tariff retail --dry-run\n  ringfence rate import retail.csv --tariff retail"
     )]
     Import {
         /// The CSV file; - is standard input
@@ -167,8 +169,10 @@ fn import(context: &mut Context<'_>, file: &Path, tariff: &str, dry_run: bool) -
     bar.finish_and_clear();
     let read = read.map_err(|faults| {
         let mut lines = fault_lines(file, &faults);
-        lines.push(format!("nothing was imported: {} faults", faults.count()));
-        CliError::faults(lines)
+        let paths = faults.shown.iter().map(|fault| format!("line {}", fault.line)).chain([String::new()]);
+        let errors = paths.zip(&lines).map(|(path, line)| spec::Fault { path, message: line.clone() }).collect();
+        lines.push(format!("nothing was imported: {}", counted(faults.count(), "fault")));
+        CliError::faults(lines).with_errors(errors)
     })?;
     for line in fault_lines(file, &read.warnings) {
         context.note(&format!("warning: {line}"));
@@ -203,8 +207,8 @@ fn import_refusal(file: &Path, answer: &super::client::Answer) -> CliError {
             None => format!("{}: {}", file.display(), shown(&fault.message)),
         });
         if !problem.errors.is_empty() {
-            let count = problem.errors.len();
-            error.lines = faults.chain([format!("nothing was imported: {count} faults")]).collect();
+            let count = counted(problem.errors.len(), "fault");
+            error.lines = faults.chain([format!("nothing was imported: {count}")]).collect();
         }
     }
     error
@@ -358,14 +362,14 @@ fn test_card(test: &RateTestView) -> Card {
 fn quotes(payers: &[PayerQuoteView]) -> Table {
     let mut table = Table::new([
         Column::new("payer"),
-        Column::new("tariff").rank(2),
+        Column::id("tariff").rank(2),
         Column::new("prefix").rank(7),
         Column::text("destination").rank(4),
         Column::number("per minute"),
         Column::number("fee").rank(5),
         Column::number("steps").rank(3),
         Column::number("available").rank(6),
-        Column::number("first chunk").rank(1),
+        Column::number("reserved at start").rank(1),
         Column::number("can pay"),
         Column::number("billed"),
         Column::number("price"),

@@ -343,6 +343,15 @@ impl Reader<'_> {
         }
     }
 
+    /// The same of what is about more than the member that is named.
+    fn fault_that_means(&mut self, line: usize, about: &str, meant: Option<String>, message: &str) {
+        let before = self.faults.len();
+        self.fault(line, about, message);
+        if let Some(added) = self.faults.get_mut(before) {
+            added.meant = meant;
+        }
+    }
+
     /// The members of a table that are as they should be.
     fn table(&mut self, form: &'static Form, table: &DeTable<'_>, at: &str, line: usize) -> Map<String, Value> {
         let mut members = Map::new();
@@ -384,12 +393,9 @@ impl Reader<'_> {
             None => format!("there are {}", known.collect::<Vec<_>>().join(", ")),
         };
         let about = if is_top { name.to_owned() } else { format!("{at}.{name}") };
-        let meant = slip.map(|slip| if is_top { slip.to_owned() } else { format!("{at}.{slip}") });
-        let before = self.faults.len();
-        self.fault(line, &about, &format!("unknown key; {hint}"));
-        if let Some(added) = self.faults.get_mut(before) {
-            added.meant = meant;
-        }
+        // A list that is misspelt says nothing of what stands in the list that was meant.
+        let meant = slip.filter(|_| !is_top).map(|slip| format!("{at}.{slip}"));
+        self.fault_that_means(line, &about, meant, &format!("unknown key; {hint}"));
     }
 
     fn value(&mut self, kind: Kind, value: &Spanned<DeValue<'_>>, about: &str, line: usize) -> Option<Value> {
@@ -484,15 +490,24 @@ impl Reader<'_> {
         let is_kept = members.get(&kept_member).and_then(Value::as_bool).unwrap_or(false);
         let (value, variable, file) = (text(name), text(&variable_member), text(&file_member));
         // An export with secrets writes a value beside where it was taken from: that needs no reading.
-        let is_exported = value.is_some() && (variable.is_some() != file.is_some()) && !is_kept;
-        if is_exported {
+        let reference = SecretFrom::one_of(None, variable.clone(), file.clone());
+        if let (Some(value), Some(from), false) = (&value, &reference, is_kept)
+            && variable.is_some() != file.is_some()
+        {
+            let member = if variable.is_some() { &variable_member } else { &file_member };
+            self.warn_of_stale_value(value, from, &format!("{at}.{member}"), name, line);
             return;
         }
         let ways = [value.is_some(), variable.is_some(), file.is_some(), is_kept];
         if ways.iter().filter(|way| **way).count() > 1 {
             let message =
                 format!("has more than one of {name}, {variable_member}, {file_member} and {kept_member}: keep one");
+            let before = self.faults.len();
             self.fault(line, at, &message);
+            // It is printed of the whole thing, and says nothing of its other members.
+            if let Some(added) = self.faults.get_mut(before) {
+                added.about = format!("{at}.{name}");
+            }
             return;
         }
         let Some(from) = SecretFrom::one_of(value, variable, file) else {
@@ -510,9 +525,23 @@ impl Reader<'_> {
                 };
                 let about = format!("{at}.{member}");
                 let line = self.lines.get(&about).copied().unwrap_or(line);
-                self.fault(line, &about, &message);
+                // Without its value the daemon would miss the secret itself.
+                self.fault_that_means(line, &about, Some(format!("{at}.{name}")), &message);
             }
         }
+    }
+
+    /// A value that stands beside a reference is taken; that the reference says something else may be a
+    /// mistake.
+    fn warn_of_stale_value(&mut self, value: &str, from: &SecretFrom, about: &str, name: &str, line: usize) {
+        let differs = match from.read(self.environment, self.folder) {
+            Ok(secret) if secret == value => return,
+            Ok(_) => "it holds another one".to_owned(),
+            Err(why) => why,
+        };
+        let line = self.lines.get(about).copied().unwrap_or(line);
+        let message = format!("is not used, because {name} stands here too; {differs}");
+        self.warnings.push(fault(self.path, line, about, &message).text);
     }
 
     /// Reads the file of rates that a tariff names, so that it is sent along.
@@ -698,12 +727,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_for_want_of_a_reference_is_known() {
+        let read = read("[[account]]\nid = \"a\"\npassword_env = \"NONE\"\n[[nas]]\nsecret_file = \"none\"\n");
+        assert!(read.known().covers("account[0].password") && read.known().covers("nas[0].secret"));
+        assert!(!read.known().covers("account[0].customer"));
+    }
+
+    #[test]
+    fn a_misspelt_list_is_no_fault_of_the_one_that_was_meant() {
+        let read = read("[[customers]]\nid = \"a\"\n[[customer]]\nid = \"b\"\n");
+        assert!(!read.known().covers("customer[0].tariff"));
+    }
+
+    #[test]
     fn one_secret_is_given_in_one_way() {
         let twice = faults("[[nas]]\nsecret_file = \"a\"\nsecret_env = \"GW1\"\n");
         assert_eq!(twice.len(), 1);
         assert!(twice[0].starts_with("s.toml:1: nas: has more than one of secret, "), "{twice:?}");
+        let read = read("[[nas]]\nsecret_file = \"a\"\nsecret_env = \"GW1\"\n");
+        assert!(read.known().covers("nas[0].secret") && !read.known().covers("nas[0].address"));
         let as_exported = faults("[[nas]]\nsecret = \"a\"\nsecret_env = \"GW1\"\n");
         assert!(as_exported.is_empty(), "a value beside where it was taken from: {as_exported:?}");
+    }
+
+    #[test]
+    fn a_reference_that_says_something_else_than_the_value_beside_it_is_warned_of() {
+        let nas = |secret: &str, variable: &str| {
+            read(&format!("[[nas]]\nsecret = \"{secret}\"\nsecret_env = \"{variable}\"\n"))
+        };
+        assert_eq!(nas("hush", "GW1").warnings, [""; 0]);
+        let other = "s.toml:3: nas.secret_env: is not used, because secret stands here too; it holds another one";
+        assert_eq!(nas("other", "GW1").warnings, [other]);
+        let unset = &nas("hush", "NOPE").warnings[..];
+        assert!(unset.len() == 1 && unset[0].contains("no variable NOPE") && !unset[0].contains("hush"), "{unset:?}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Tables and cards: rows for a person, that fit the terminal and stay whole in a file.
 //!
-//! On a terminal a table is at most as wide as it: the least important columns are left out first,
-//! and named below; what still does not fit is wrapped. Elsewhere every row is one line with all
+//! On a terminal a table is at most as wide as it: ids that are much longer than the others take
+//! several lines, then the least important columns are left out, and named below; what still does not
+//! fit is wrapped. Elsewhere every row is one line with all
 //! columns, so that `grep` and `awk` have what they need.
 
 use std::io::{self, Write};
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table as Grid};
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table as Grid, Width};
 
 use super::client::shown;
 
@@ -14,6 +15,8 @@ use super::client::shown;
 const GAP_CHARS: u16 = 2;
 /// A text that wraps is left out before it has less room than this.
 const WRAPPED_CHARS_MIN: usize = 24;
+/// An id takes several lines where it is longer than this and there is no room.
+const ID_CHARS_MIN: usize = 16;
 /// A narrower terminal is treated as this wide: tables of one word a line help nobody.
 const WIDTH_MIN: u16 = 40;
 
@@ -98,29 +101,42 @@ impl<T: Into<Text>> From<Option<T>> for Text {
     }
 }
 
+/// What may take several lines of a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wraps {
+    No,
+    Ids,
+    Sentences,
+}
+
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
     name: &'static str,
     is_number: bool,
-    wraps: bool,
+    wraps: Wraps,
     importance: u8,
 }
 
 impl Column {
     /// A column that is always shown.
     pub const fn new(name: &'static str) -> Column {
-        Column { name, is_number: false, wraps: false, importance: u8::MAX }
+        Column { name, is_number: false, wraps: Wraps::No, importance: u8::MAX }
+    }
+
+    /// A column of ids as others chose them: one of them may be very long.
+    pub const fn id(name: &'static str) -> Column {
+        Column { name, is_number: false, wraps: Wraps::Ids, importance: u8::MAX }
     }
 
     /// A column of money or numbers: its points stand below each other.
     pub const fn number(name: &'static str) -> Column {
-        Column { name, is_number: true, wraps: false, importance: u8::MAX }
+        Column { name, is_number: true, wraps: Wraps::No, importance: u8::MAX }
     }
 
     /// A column of sentences, that may take several lines of a terminal.
     pub const fn text(name: &'static str) -> Column {
-        Column { name, is_number: false, wraps: true, importance: u8::MAX }
+        Column { name, is_number: false, wraps: Wraps::Sentences, importance: u8::MAX }
     }
 
     /// May be left out where there is no room; those of the least rank first.
@@ -172,7 +188,9 @@ impl Table {
         let left_out = room.map(|room| self.without_room(&widths, room, &empty)).unwrap_or_default();
         let is_shown = |place: usize| !left_out.contains(&place) && !empty.contains(&place);
         let last = (0..self.columns.len()).rev().find(|place| is_shown(*place));
-        let taken = self.taken(&widths, &is_shown);
+        let fits = |wrapped: usize| room.is_some_and(|room| self.taken(&widths, wrapped, &is_shown) <= room);
+        // As wide as they can be, so that as few as possible take several lines.
+        let ids = room.and_then(|room| (ID_CHARS_MIN..=room).rev().find(|wrapped| fits(*wrapped)));
         for (place, column) in self.columns.iter().enumerate() {
             let Some(grid_column) = grid.column_mut(place) else { continue };
             grid_column.set_padding((0, if Some(place) == last { 0 } else { GAP_CHARS }));
@@ -181,16 +199,26 @@ impl Table {
             }
             if !is_shown(place) {
                 grid_column.set_constraint(ColumnConstraint::Hidden);
-            } else if !column.wraps && room.is_some_and(|room| taken <= room) {
+            } else if let Some(ids) = ids {
                 // What has no spaces to break at stays in one piece as long as it can.
-                grid_column.set_constraint(ColumnConstraint::ContentWidth);
+                match column.wraps {
+                    Wraps::No => drop(grid_column.set_constraint(ColumnConstraint::ContentWidth)),
+                    Wraps::Ids => {
+                        let width = widths.get(place).map_or(0, |width| *width).min(ids);
+                        let padding = if Some(place) == last { 0 } else { GAP_CHARS };
+                        let width = u16::try_from(width).unwrap_or(u16::MAX).saturating_add(padding);
+                        grid_column.set_constraint(ColumnConstraint::Absolute(Width::Fixed(width)));
+                    }
+                    Wraps::Sentences => {}
+                }
             }
         }
         write_lines(&grid, out)?;
         if !left_out.is_empty() {
             let names = left_out.iter().filter_map(|place| self.columns.get(*place)).map(|column| column.name);
             let names: Vec<&str> = names.collect();
-            writeln!(out, "(no room for {}; a wider terminal, a pipe or --json has all)", names.join(", "))?;
+            let note = format!("(no room for {}; a wider terminal, a pipe or --json has all)", names.join(", "));
+            write_note(&note, out, screen)?;
         }
         Ok(())
     }
@@ -205,12 +233,17 @@ impl Table {
         places.filter(|place| is_empty(*place)).collect()
     }
 
-    /// The width of the table where every text that wraps is as narrow as it gets.
-    fn taken(&self, widths: &[usize], is_shown: &dyn Fn(usize) -> bool) -> usize {
+    /// The width of the table where every text that wraps is as narrow as it gets, and every id as narrow
+    /// as `ids`.
+    fn taken(&self, widths: &[usize], ids: usize, is_shown: &dyn Fn(usize) -> bool) -> usize {
         let gap = usize::from(GAP_CHARS);
         let column_widths = self.columns.iter().zip(widths).enumerate().filter(|(place, _)| is_shown(*place));
         let taken = column_widths.map(|(_, (column, width))| {
-            let least = if column.wraps { (*width).min(WRAPPED_CHARS_MIN) } else { *width };
+            let least = match column.wraps {
+                Wraps::No => *width,
+                Wraps::Ids => (*width).min(ids),
+                Wraps::Sentences => (*width).min(WRAPPED_CHARS_MIN),
+            };
             least + gap
         });
         taken.sum::<usize>().saturating_sub(gap)
@@ -228,7 +261,8 @@ impl Table {
         by_importance.sort_by_key(|(importance, place)| (*importance, usize::MAX - place));
         let mut left_out = Vec::new();
         for (_, place) in by_importance {
-            if self.taken(widths, &|shown| !left_out.contains(&shown) && !empty.contains(&shown)) <= room {
+            if self.taken(widths, ID_CHARS_MIN, &|shown| !left_out.contains(&shown) && !empty.contains(&shown)) <= room
+            {
                 break;
             }
             left_out.push(place);
@@ -308,6 +342,16 @@ fn cell(text: &Text) -> Cell {
     }
 }
 
+/// A sentence below a table.
+fn write_note(note: &str, out: &mut dyn Write, screen: Screen) -> io::Result<()> {
+    let mut lines = grid(screen);
+    lines.add_row([Cell::new(note)]);
+    if let Some(column) = lines.column_mut(0) {
+        column.set_padding((0, 0));
+    }
+    write_lines(&lines, out)
+}
+
 fn write_lines(grid: &Grid, out: &mut dyn Write) -> io::Result<()> {
     for line in grid.lines() {
         writeln!(out, "{}", line.trim_end())?;
@@ -353,7 +397,9 @@ mod tests {
     fn a_terminal_without_room_loses_the_least_important_column_first() {
         let narrow = text(&balances(), Screen { width: Some(40), colours: false });
         assert_eq!(narrow.lines().next(), Some("ID         BALANCE  NOTE"));
-        assert!(narrow.ends_with("(no room for reseller; a wider terminal, a pipe or --json has all)\n"), "{narrow}");
+        let note = "(no room for reseller; a wider terminal,\na pipe or --json has all)\n";
+        assert!(narrow.ends_with(note), "{narrow}");
+        assert!(narrow.lines().all(|line| line.len() <= 40), "{narrow}");
         let wide = text(&balances(), Screen { width: Some(45), colours: false });
         assert_eq!(wide, text(&balances(), FILE));
         let one_less = text(&balances(), Screen { width: Some(44), colours: false });
@@ -376,6 +422,20 @@ mod tests {
         table.row(["gw1".into(), "192.0.2.10/32".into(), "a long warning about something that is not there".into()]);
         let text = text(&table, Screen { width: Some(50), colours: false });
         assert!(text.contains("192.0.2.10/32") && !text.contains("no room"), "{text}");
+    }
+
+    #[test]
+    fn one_long_id_takes_lines_of_its_own_and_no_column_from_the_others() {
+        let mut table = Table::new([Column::id("account").rank(1), Column::number("balance").rank(2)]);
+        table.row(["alice".into(), "10.000000".into()]);
+        table.row(["x".repeat(60).into(), "-3.500000".into()]);
+        let text_at = |width| text(&table, Screen { width: Some(width), colours: false });
+        let narrow = text_at(50);
+        assert!(narrow.lines().all(|line| line.len() <= 50) && !narrow.contains("no room"), "{narrow}");
+        assert_eq!(narrow.matches('x').count(), 60, "an id is whole: {narrow}");
+        assert!(narrow.contains("alice") && narrow.contains("10.000000\n"), "{narrow}");
+        assert!(narrow.contains(&"x".repeat(39)), "as wide as there is room: {narrow}");
+        assert_eq!(text_at(71), text(&table, FILE));
     }
 
     #[test]

@@ -81,7 +81,7 @@ fn currency(text: &str) -> Result<String, String> {
 
 fn table(tariffs: &[TariffView]) -> Table {
     let mut table =
-        Table::new([Column::new("id"), Column::new("currency"), Column::number("rates"), Column::number("version")]);
+        Table::new([Column::id("id"), Column::new("currency"), Column::number("rates"), Column::number("version")]);
     for tariff in tariffs {
         table.row([
             Text::from(&tariff.id),

@@ -21,6 +21,11 @@ pub fn seconds(seconds: u64) -> String {
     if seconds < 60 { format!("{seconds} s") } else { format!("{seconds} s ({})", duration(seconds)) }
 }
 
+/// How many there are of something: `1 fault`, `3 faults`.
+pub fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// Rules for dialled numbers, as they are typed.
 pub fn rules(rules: &[NumberRuleSpec]) -> String {
     let rules: Vec<String> = rules.iter().map(|rule| format!("{}=>{}", rule.pattern, rule.replace)).collect();
@@ -35,6 +40,11 @@ mod tests {
     fn a_fraction_of_a_second_is_left_out() {
         assert_eq!(clock_time("2026-01-01T00:00:00.123Z"), "2026-01-01T00:00:00Z");
         assert_eq!(clock_time("2026-01-01T00:00:00Z"), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!((counted(1, "fault"), counted(0, "fault")), ("1 fault".to_owned(), "0 faults".to_owned()));
     }
 
     #[test]

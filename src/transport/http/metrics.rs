@@ -124,6 +124,15 @@ fn packets(page: &mut Page, metrics: &Metrics) {
         let count = metrics.port(port).duplicates.count();
         page.sample("ringfence_port_duplicates_total", &[("port", port.label())], count);
     }
+    page.family(
+        "ringfence_port_overflows_total",
+        "counter",
+        "Datagrams that the kernel dropped because the receive buffer was full, by port; known with the next that comes.",
+    );
+    for port in Port::ALL {
+        let count = metrics.port(port).overflows.count();
+        page.sample("ringfence_port_overflows_total", &[("port", port.label())], count);
+    }
     page.family("ringfence_port_unknown_types_total", "counter", "Packets of a code that the port does not serve.");
     for port in Port::ALL {
         let count = metrics.port(port).unknown_types.count();
@@ -261,6 +270,15 @@ fn nases(page: &mut Page, metrics: &Metrics) {
     for (id, counters) in &nases {
         let count = counters.without_message_authenticator.count();
         page.sample("ringfence_nas_without_message_authenticator_total", &[("nas", id)], count);
+    }
+    page.family(
+        "ringfence_nas_accounting_without_call_total",
+        "counter",
+        "Accounting-Requests that tell nothing of a call or of the NAS, by NAS; answered, not recorded.",
+    );
+    for (id, counters) in &nases {
+        let count = counters.accounting_without_call.count();
+        page.sample("ringfence_nas_accounting_without_call_total", &[("nas", id)], count);
     }
     page.family(
         "ringfence_nas_last_packet_timestamp_seconds",

@@ -145,7 +145,8 @@ fn write_text(report: &HealthReport, page: &mut String) -> std::fmt::Result {
     writeln!(page, "  authorization  {}", joined(&listening.auth))?;
     writeln!(page, "  accounting     {}", joined(&listening.acct))?;
     writeln!(page, "  status         {}", or_none(listening.status))?;
-    writeln!(page, "  admin          {}, {}", listening.socket, or_none(listening.admin))?;
+    let admin = listening.admin.map(|address| format!(", {address}")).unwrap_or_default();
+    writeln!(page, "  admin          {}{admin}", listening.socket)?;
 
     let calls = &report.calls;
     writeln!(page, "\ncalls")?;

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::problem::ApiError;
 use crate::service::admin::error::AdminError;
+use crate::service::admin::read::from_json;
 
 /// A body of JSON.
 pub struct JsonBody<T>(pub T);
@@ -29,9 +30,13 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         // A page of another site can send a form without asking first, but not JSON.
         expect_type(request.headers(), "application/json")?;
         let bytes = body(request, state).await?;
-        let read = serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
-            serde_json::error::Category::Data => AdminError::fault("", error.to_string()),
-            _ => AdminError::BadRequest(format!("the body is not JSON: {error}")),
+        let read = serde_json::from_slice(&bytes).or_else(|error| match error.classify() {
+            // Once more in another way, which names every member that is wrong.
+            serde_json::error::Category::Data => match serde_json::from_slice(&bytes) {
+                Ok(value) => from_json(&value),
+                Err(_) => Err(AdminError::fault("", error.to_string())),
+            },
+            _ => Err(AdminError::BadRequest(format!("the body is not JSON: {error}"))),
         })?;
         Ok(JsonBody(read))
     }

@@ -36,12 +36,14 @@ pub enum ListenError {
     #[error("{} exists and is not a socket; move it away, or set admin.socket to another path", .0.display())]
     NotASocket(PathBuf),
     /// The system says no.
-    #[error("cannot listen on {place}: {error}")]
+    #[error("cannot listen on {place}: {error}{hint}")]
     System {
         /// Where.
         place: String,
         /// What it says.
         error: io::Error,
+        /// What to do, after a semicolon; empty where we do not know.
+        hint: String,
     },
     /// Anybody could come in.
     #[error(
@@ -58,7 +60,7 @@ impl AdminSocket {
     /// Something is there already, or the system says no.
     pub fn bind(path: &Path) -> Result<AdminSocket, ListenError> {
         remove_left_over(path)?;
-        let system = |error| ListenError::System { place: path.display().to_string(), error };
+        let system = |error| of_socket(path, error);
         let listener = listen_private(path).map_err(system)?;
         Ok(AdminSocket { listener, file: SocketFile(path.to_owned()) })
     }
@@ -91,8 +93,31 @@ pub async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ListenError> {
     if !address.ip().to_canonical().is_loopback() {
         return Err(ListenError::NotLoopback(address));
     }
-    let system = |error| ListenError::System { place: address.to_string(), error };
-    TcpListener::bind(address).await.map_err(system)
+    TcpListener::bind(address).await.map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; stop what uses it, or set admin.listen to another port",
+            io::ErrorKind::AddrNotAvailable => "; this machine has no such address: set admin.listen to another",
+            _ => "",
+        };
+        ListenError::System { place: format!("{address} (TCP, API)"), error, hint: hint.to_owned() }
+    })
+}
+
+/// What the system says to a socket, with what to do about it.
+fn of_socket(path: &Path, error: io::Error) -> ListenError {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let hint = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => format!(
+            "; let this user write to the directory {}, or set admin.socket to a path in another one",
+            folder.display()
+        ),
+        io::ErrorKind::NotFound => {
+            format!("; make the directory {}, or set admin.socket to a path in another one", folder.display())
+        }
+        io::ErrorKind::InvalidInput => "; set admin.socket to a shorter path".to_owned(),
+        _ => String::new(),
+    };
+    ListenError::System { place: format!("the socket {}", path.display()), error, hint }
 }
 
 /// Serves the API on TCP until `stop` comes, and then finishes what was begun.
@@ -120,7 +145,7 @@ fn listen_private(path: &Path) -> io::Result<UnixListener> {
 }
 
 fn remove_left_over(path: &Path) -> Result<(), ListenError> {
-    let system = |error| ListenError::System { place: path.display().to_string(), error };
+    let system = |error| of_socket(path, error);
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
