@@ -100,6 +100,7 @@ enum Happening {
     ProlongArrives { call: CallId, seconds: u64, is_first: bool },
     NasAnswers { answered: NasAnswered, asked_by: u64 },
     Reboot { gateway: usize },
+    SaysItStarted { gateway: usize, event_at: Option<Timestamp> },
     Partition { gateway: usize },
     Heals { gateway: usize },
     SendsBacklog { gateway: usize },
