@@ -125,8 +125,13 @@ impl Told<'_> {
         if self.told.identity.class == Some(call.id) || is_same_conference {
             return false;
         }
-        if let Some(end) = call.leg(&self.leg_key()).and_then(|leg| leg.ended) {
+        let leg = call.leg(&self.leg_key());
+        if let Some(end) = leg.and_then(|leg| leg.ended) {
             return !self.repeats(end) && self.began_after(end);
+        }
+        // Set up when the leg that is known was, by a clock that may be wrong: no other time is asked.
+        if leg.is_some_and(|leg| leg.key.setup_at.is_some() && leg.key.setup_at == self.told.setup_at) {
+            return false;
         }
         let restarted = world.restarted_at(call).filter(|_| ending.reason == EndReason::NasRestarted);
         if let (Some(restarted), None) = (restarted, self.own_start()) {

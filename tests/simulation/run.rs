@@ -100,6 +100,7 @@ enum Happening {
     ProlongArrives { call: CallId, seconds: u64, is_first: bool },
     NasAnswers { answered: NasAnswered, asked_by: u64 },
     Reboot { gateway: usize },
+    SaysItStarted { gateway: usize, event_at: Option<Timestamp> },
     Partition { gateway: usize },
     Heals { gateway: usize },
     SendsBacklog { gateway: usize },
@@ -235,7 +236,7 @@ impl Simulation {
             packets: Shelf::default(),
             auditor: Auditor::default(),
             crash_at_commit: false,
-            crashes: if seed.is_multiple_of(16) { 4 } else { 0 },
+            crashes: 0,
             life: 0,
             failing_appends: 0,
             keys_posted: 0,
@@ -249,6 +250,8 @@ impl Simulation {
             ChangeBook { changes: scene.changes, book: scene.book, opening: scene.opening, by: "operator".into() };
         simulation.decide(Command::ChangeBook(Box::new(change)), None, None);
         simulation.commit();
+        // Not before there is anybody who could call.
+        simulation.crashes = if seed.is_multiple_of(16) { 4 } else { 0 };
         simulation.schedule(BEGINNING, Happening::NewDay);
         simulation.schedule(simulation.until, Happening::FaultsStop);
         simulation

@@ -44,6 +44,7 @@ impl Simulation {
             Happening::ProlongArrives { call, seconds, is_first } => self.prolong_arrives(call, seconds, is_first),
             Happening::NasAnswers { answered, asked_by } => self.nas_answers(answered, asked_by),
             Happening::Reboot { gateway } => self.reboot(gateway),
+            Happening::SaysItStarted { gateway, event_at } => self.says_it_started(gateway, event_at),
             Happening::Partition { gateway } => self.part(gateway),
             Happening::Heals { gateway } | Happening::SendsBacklog { gateway } => self.send_backlog(gateway),
             Happening::OtherServerFails => {
@@ -442,8 +443,20 @@ impl Simulation {
         }
         let its_clock = now.plus_millis(habits.clock_offset_millis).floor_second();
         let event_at = habits.event_timestamps.then_some(its_clock);
+        // It says so when it goes down, or when it is up again and has calls already, or both.
+        if event_at.is_none() || self.rng.bool() {
+            self.says_it_started(gateway, event_at);
+        }
+        if event_at.is_some() {
+            let millis = self.rng.u64(1_000..240_000);
+            self.schedule_in(millis, Happening::SaysItStarted { gateway, event_at });
+        }
+    }
+
+    fn says_it_started(&mut self, gateway: usize, event_at: Option<Timestamp>) {
+        let nas = self.gateways[gateway].nas;
         let word = u64::try_from(self.packets.next()).ok();
-        let command = Command::RestartNas(Restart { nas: habits.nas, event_at, word, ..Restart::default() });
+        let command = Command::RestartNas(Restart { nas, event_at, word, ..Restart::default() });
         self.send(None, gateway, command, 5);
     }
 }
