@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::book::BookChange;
 use super::call::{
@@ -44,7 +45,6 @@ pub struct World {
     // Derived from the above.
     slots: Slots,
     deadlines: BTreeSet<(Timestamp, CallId)>,
-    deadline_of: HashMap<CallId, Timestamp>,
     ended: BTreeSet<(Timestamp, CallId)>,
     by_key: HashMap<(NasKey, CallKey), Vec<CallId>>,
     by_conf_id: HashMap<ConfId, Vec<CallId>>,
@@ -121,6 +121,29 @@ pub struct WorldImage {
     pub posted: BTreeMap<(PartyKey, Box<str>), Posted>,
 }
 
+/// Written as [`WorldImage`] is.
+struct ImageToWrite<'a>(&'a World);
+
+impl Serialize for ImageToWrite<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Calls<'a>(&'a BTreeMap<CallId, Call>);
+        impl Serialize for Calls<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.values())
+            }
+        }
+        let ImageToWrite(world) = self;
+        let mut image = serializer.serialize_struct("WorldImage", 6)?;
+        image.serialize_field("last_instant", &world.last_instant)?;
+        image.serialize_field("next", &(world.next_call, world.next_entry, world.next_cdr))?;
+        image.serialize_field("calls", &Calls(&world.calls))?;
+        image.serialize_field("ledger", &world.ledger)?;
+        image.serialize_field("restarts", &world.restarts)?;
+        image.serialize_field("posted", &world.posted)?;
+        image.end()
+    }
+}
+
 impl World {
     /// A world in which nothing has happened.
     pub fn new(policy: Policy) -> World {
@@ -141,7 +164,6 @@ impl World {
             posted: image.posted,
             slots: Slots::default(),
             deadlines: BTreeSet::new(),
-            deadline_of: HashMap::new(),
             ended: BTreeSet::new(),
             by_key: HashMap::new(),
             by_conf_id: HashMap::new(),
@@ -172,6 +194,11 @@ impl World {
             restarts: self.restarts.clone(),
             posted: self.posted.clone(),
         }
+    }
+
+    /// The same to be written at once: copying a million calls first would take longer than that.
+    pub fn image_to_write(&self) -> impl Serialize + '_ {
+        ImageToWrite(self)
     }
 
     /// The numbers of credit control.
@@ -218,6 +245,11 @@ impl World {
         self.calls.values()
     }
 
+    /// Those of them from a number on.
+    pub fn calls_from(&self, first: CallId) -> impl Iterator<Item = &Call> {
+        self.calls.range(first..).map(|(_, call)| call)
+    }
+
     /// How many calls are up or remembered.
     pub fn calls_known(&self) -> usize {
         self.calls.len()
@@ -256,7 +288,8 @@ impl World {
         self.posted.get(&(party, key.into()))
     }
 
-    pub(super) fn next_call_id(&self) -> CallId {
+    /// The number of the next call.
+    pub fn next_call_id(&self) -> CallId {
         CallId(self.next_call)
     }
 
@@ -398,19 +431,12 @@ impl World {
     }
 
     fn apply_to_call(&mut self, at: Timestamp, event: &Event) {
+        if leaves_indexes(event) {
+            return self.apply_in_place(at, event);
+        }
         let Some(mut call) = event.call().and_then(|id| self.remove(id)) else { return };
         let day = call.opened_at.day();
         match event {
-            Event::Reserved(money) => {
-                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
-                    self.ledger.reserve(day, payer.party, *amount);
-                }
-            }
-            Event::Extended(money) => {
-                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
-                    self.ledger.extend(day, payer.party, *amount);
-                }
-            }
             Event::Settled(settled) => {
                 for (payer, settlement) in call.payers.iter().zip(&settled.settlements) {
                     match settled.ending.reason {
@@ -435,6 +461,47 @@ impl World {
         self.insert(call);
     }
 
+    /// A fact that leaves a call where it is found: nothing moves but what is due for it, and whether
+    /// it is short. Most facts are of this kind, and a chunk of a call is one every minute.
+    fn apply_in_place(&mut self, at: Timestamp, event: &Event) {
+        let Some(call) = event.call().and_then(|id| self.calls.get_mut(&id)) else { return };
+        let day = call.opened_at.day();
+        match event {
+            Event::Reserved(money) => {
+                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
+                    self.ledger.reserve(day, payer.party, *amount);
+                }
+            }
+            Event::Extended(money) => {
+                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
+                    self.ledger.extend(day, payer.party, *amount);
+                }
+            }
+            _ => {}
+        }
+        let of = |call: &Call, policy: &Policy| (due_at(call, policy), call.remembered_since(), is_short(call));
+        let before = of(call, &self.policy);
+        advance(call, &self.policy, at, event);
+        let after = of(call, &self.policy);
+        let id = call.id;
+        if before.0 != after.0 {
+            before.0.map(|due| self.deadlines.remove(&(due, id)));
+            after.0.map(|due| self.deadlines.insert((due, id)));
+        }
+        if before.1 != after.1 {
+            before.1.map(|since| self.ended.remove(&(since, id)));
+            after.1.map(|since| self.ended.insert((since, id)));
+        }
+        match (before.2, after.2) {
+            (false, true) => add_short(&mut self.short, call),
+            (true, false) => {
+                remove_short(&mut self.short, call);
+                self.reconsider.forget(id);
+            }
+            _ => {}
+        }
+    }
+
     fn post(&mut self, at: Timestamp, entry: &Entry, call_opened_at: Option<Timestamp>) {
         self.next_entry = self.next_entry.max(entry.id.0.saturating_add(1));
         self.ledger.post(entry.party, entry.kind, entry.amount, call_opened_at.map(Timestamp::day));
@@ -451,9 +518,8 @@ impl World {
 
     fn insert(&mut self, call: Call) {
         let id = call.id;
-        if let Some((at, _)) = next_due(&call, &self.policy) {
+        if let Some(at) = due_at(&call, &self.policy) {
             self.deadlines.insert((at, id));
-            self.deadline_of.insert(id, at);
         }
         if call.holds_slots {
             for entity in call.entities() {
@@ -470,9 +536,7 @@ impl World {
             _ => {}
         }
         if is_short(&call) {
-            for payer in &call.payers {
-                self.short.entry(payer.party).or_default().insert(id);
-            }
+            add_short(&mut self.short, &call);
         } else {
             self.reconsider.forget(id);
         }
@@ -490,7 +554,7 @@ impl World {
 
     fn remove(&mut self, id: CallId) -> Option<Call> {
         let call = self.calls.remove(&id)?;
-        if let Some(at) = self.deadline_of.remove(&id) {
+        if let Some(at) = due_at(&call, &self.policy) {
             self.deadlines.remove(&(at, id));
         }
         if call.holds_slots {
@@ -510,14 +574,7 @@ impl World {
             }
         }
         if is_short(&call) {
-            for payer in &call.payers {
-                if let Some(calls) = self.short.get_mut(&payer.party) {
-                    calls.remove(&id);
-                    if calls.is_empty() {
-                        self.short.remove(&payer.party);
-                    }
-                }
-            }
+            remove_short(&mut self.short, &call);
         }
         if let Some(key) = &call.key {
             remove_from(&mut self.by_key, (call.nas, key.clone()), id);
@@ -699,6 +756,52 @@ fn is_short(call: &Call) -> bool {
     call.state == CallState::Confirmed && call.reservation.is_some_and(|reservation| reservation.is_last)
 }
 
+fn add_short(short: &mut BTreeMap<PartyKey, BTreeSet<CallId>>, call: &Call) {
+    for payer in &call.payers {
+        short.entry(payer.party).or_default().insert(call.id);
+    }
+}
+
+fn remove_short(short: &mut BTreeMap<PartyKey, BTreeSet<CallId>>, call: &Call) {
+    for payer in &call.payers {
+        if let Some(calls) = short.get_mut(&payer.party) {
+            calls.remove(&call.id);
+            if calls.is_empty() {
+                short.remove(&payer.party);
+            }
+        }
+    }
+}
+
+/// Where a call stands among the deadlines; the same as long as nothing happens to it.
+fn due_at(call: &Call, policy: &Policy) -> Option<Timestamp> {
+    next_due(call, policy).map(|(at, _)| at)
+}
+
+/// Whether a fact about a call changes nothing by which the call is found or takes slots.
+fn leaves_indexes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Reserved(_)
+            | Event::Extended(_)
+            | Event::ExtensionRefused(_)
+            | Event::ExtensionAwaited { .. }
+            | Event::Told { .. }
+            | Event::StateChanged { .. }
+            | Event::Connected { .. }
+            | Event::LegSeen { .. }
+            | Event::SeenUp { .. }
+            | Event::Repriced { .. }
+            | Event::Flagged { .. }
+            | Event::DisconnectAsked { .. }
+            | Event::DisconnectRepeated { .. }
+            | Event::DisconnectAnswered { .. }
+            | Event::ProlongAnswered { .. }
+            | Event::RemovalAsked { .. }
+            | Event::PacketSeen { .. }
+    )
+}
+
 /// The Acct-Session-Id of a call that is not named by it.
 fn unnamed_session(call: &Call) -> Option<(NasKey, Box<[u8]>)> {
     let is_indexed = !call.session_id.is_empty() && !call.is_named_by_session();
@@ -717,5 +820,159 @@ fn remove_from<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<CallId>>, key
         if ids.is_empty() {
             index.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::call::{DisconnectReason, Ending, Leg, LegKey, LegOrigin, Payer};
+    use crate::domain::nas::{Guard, Interims, MissingStop, NasAbilities, SessionTimeoutFrom};
+    use crate::domain::rating::PriceRule;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn payer(party: u32) -> Payer {
+        let rule = PriceRule::new("0.6".parse().unwrap(), Money::ZERO, 1, 1, 0);
+        Payer {
+            party: PartyKey(party),
+            pricing: Some(Pricing::by(rule)),
+            prefix: "".into(),
+            destination: "".into(),
+            reserved: Money::ZERO,
+            charged: Money::ZERO,
+        }
+    }
+
+    fn call(id: u64, state: CallState) -> Call {
+        let ending = Ending {
+            at: at(100),
+            reason: EndReason::Stopped,
+            seconds: 0,
+            estimated: false,
+            by_originate_leg: false,
+            corrected: false,
+            cdr: CdrId(1),
+        };
+        Call {
+            id: CallId(id),
+            nas: NasKey(1),
+            abilities: NasAbilities {
+                guard: Guard::Chunk,
+                grant_seconds_max: 3_600,
+                stop_only: false,
+                interims: Interims::Auto,
+                missing_stop: MissingStop::LastSeen,
+                session_timeout_from: SessionTimeoutFrom::Now,
+                has_disconnect_address: true,
+            },
+            key: id.is_multiple_of(2).then(|| CallKey((*b"key").into())),
+            conf_id: None,
+            session_id: (*b"session").into(),
+            identification: Box::default(),
+            user_name: Box::default(),
+            account: Some(AccountKey(3)),
+            caller: "".into(),
+            called: "".into(),
+            payers: vec![payer(7), payer(8)],
+            carrier: None,
+            connection: None,
+            state,
+            authorized: true,
+            opened_at: at(100),
+            connected_at: None,
+            holds_slots: state.is_alive(),
+            reservation: None,
+            reservations_made: 0,
+            told_seconds: None,
+            legs: Vec::new(),
+            seen_up_at: None,
+            heard_at: at(100),
+            interims_seen: false,
+            interim_at: None,
+            disconnect: None,
+            flags: Flags::none(),
+            ending: (!state.is_alive()).then_some(ending),
+        }
+    }
+
+    /// Facts of every kind that leaves a call where it is found.
+    fn fact(random: &mut fastrand::Rng, call: CallId, now: Timestamp) -> Event {
+        let seconds = random.u64(1..200);
+        let money = || ReservedMoney {
+            call,
+            amounts: vec![Money::from_micros(10); 2],
+            seconds,
+            affordable: 1_000,
+            means: Vec::new(),
+        };
+        let key = LegKey {
+            nas: NasKey(1),
+            session_id: (*b"session").into(),
+            origin: LegOrigin::Answer,
+            remote_address: None,
+            setup_at: None,
+        };
+        let leg = Leg { key, connected_at: Some(now), started_at: Some(now), ended: None, connection: None };
+        let answer = DisconnectAnswer::Acknowledged;
+        let states = [CallState::Early, CallState::Confirmed, CallState::Disconnecting];
+        match random.u32(0..17) {
+            0 => Event::Reserved(money()),
+            1 => Event::Extended(money()),
+            2 | 3 => Event::ExtensionRefused(money()),
+            4 => Event::ExtensionAwaited { call },
+            5 => Event::Told { call, seconds },
+            6 | 7 => Event::StateChanged { call, state: states[random.usize(0..3)] },
+            8 => Event::Connected { call, at: now },
+            9 => Event::LegSeen { call, leg },
+            10 => Event::SeenUp { call, at: now, interim: random.bool() },
+            11 => Event::Repriced { call, told: vec![None, None] },
+            12 => Event::Flagged { call, flags: Flags::REVIVED },
+            13 => Event::DisconnectAsked { call, why: DisconnectReason::Operator, by: None },
+            14 => Event::DisconnectRepeated { call },
+            15 => Event::DisconnectAnswered { call, answer },
+            _ => Event::ProlongAnswered { call, seconds, answer },
+        }
+    }
+
+    #[test]
+    fn what_changes_in_place_is_indexed_as_if_it_were_put_in_anew() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut world = World::new(Policy::default());
+            for (id, state) in [(1, CallState::Trying), (2, CallState::Trying), (3, CallState::Terminated)] {
+                world.apply(at(100), &Event::CallOpened(Box::new(call(id, state))));
+            }
+            for second in 101..160 {
+                // What is over is told of, and goes on to be over.
+                let event = match random.u64(1..=3) {
+                    3 => Event::SeenUp { call: CallId(3), at: at(second), interim: false },
+                    alive => fact(&mut random, CallId(alive), at(second)),
+                };
+                world.apply(at(second), &event);
+                let anew = World::from_image(world.policy, world.image());
+                assert_eq!(world.deadlines, anew.deadlines, "seed {seed}: {event:?}");
+                assert_eq!(world.short, anew.short, "seed {seed}: {event:?}");
+                assert_eq!(world.ended, anew.ended, "seed {seed}: {event:?}");
+                assert_eq!(world.nameless, anew.nameless, "seed {seed}: {event:?}");
+                assert_eq!(world.by_key, anew.by_key, "seed {seed}: {event:?}");
+                assert_eq!(world.by_session_id, anew.by_session_id, "seed {seed}: {event:?}");
+                assert_eq!(world.slots, anew.slots, "seed {seed}: {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_is_written_as_it_is_read() {
+        let mut world = World::new(Policy::default());
+        for (id, state) in [(1, CallState::Trying), (2, CallState::Early), (3, CallState::Terminated)] {
+            world.apply(at(100), &Event::CallOpened(Box::new(call(id, state))));
+        }
+        world.apply(at(101), &Event::NasRestarted { nas: NasKey(1), at: at(101) });
+        let written = postcard::to_stdvec(&world.image_to_write()).unwrap();
+        assert_eq!(written, postcard::to_stdvec(&world.image()).unwrap());
+        assert_eq!(postcard::from_bytes::<WorldImage>(&written).unwrap(), world.image());
     }
 }
