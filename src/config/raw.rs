@@ -19,9 +19,15 @@ const PREFIX: &str = "RINGFENCE_";
 const COMMAND_LINE_VARIABLES: [&str; 4] =
     ["RINGFENCE_CONFIG", "RINGFENCE_SERVER", "RINGFENCE_SOCKET", "RINGFENCE_TOKEN_FILE"];
 /// Beginnings of variables that are someone else's: secrets that a set-up file refers to, the
-/// project's own tests, and what Kubernetes sets in every container beside a service `ringfence`.
-const FOREIGN_BEGINNINGS: [&str; 5] =
-    ["RINGFENCE_SECRET_", "RINGFENCE_FUZZ_", "RINGFENCE_TEST_", "RINGFENCE_SERVICE_", "RINGFENCE_PORT_"];
+/// project's own tests and benches, and what Kubernetes sets in every container beside a service `ringfence`.
+const FOREIGN_BEGINNINGS: [&str; 6] = [
+    "RINGFENCE_SECRET_",
+    "RINGFENCE_BENCH_",
+    "RINGFENCE_FUZZ_",
+    "RINGFENCE_TEST_",
+    "RINGFENCE_SERVICE_",
+    "RINGFENCE_PORT_",
+];
 /// Set by Kubernetes as well.
 const FOREIGN_VARIABLE: &str = "RINGFENCE_PORT";
 /// How much of a value an error shows, characters.
@@ -397,6 +403,7 @@ mod tests {
             "RINGFENCE_SERVER",
             "RINGFENCE_TOKEN_FILE",
             "RINGFENCE_SECRET_GW1",
+            "RINGFENCE_BENCH_CALLS",
             "RINGFENCE_FUZZ_ITERATIONS",
             "RINGFENCE_TEST_SEED",
             "RINGFENCE_SERVICE_HOST",

@@ -537,6 +537,15 @@ impl Call {
         self.payers.iter().fold(None, |least, payer| shorter(least, payer.affordable_seconds(payer.covered())))
     }
 
+    /// What each payer would owe beyond what is held or was charged, if the call lasted as long as its
+    /// NAS was told; one that was told nothing, since it never asked, lets it last as long as a call may.
+    /// Nothing once it is over.
+    pub fn exposures(&self, call_seconds_max: u64) -> impl Iterator<Item = (PartyKey, Money)> {
+        let told = self.told_seconds.unwrap_or(call_seconds_max);
+        let payers = self.payers.iter().filter(|_| self.is_alive());
+        payers.map(move |payer| (payer.party, payer.price(told).minus(payer.covered()).or_zero()))
+    }
+
     /// Whether what its NAS names it with is its Acct-Session-Id.
     pub fn is_named_by_session(&self) -> bool {
         self.key.as_ref().is_some_and(|key| key.0 == self.session_id)

@@ -412,13 +412,6 @@ pub enum Event {
         /// The calls.
         calls: Vec<CallId>,
     },
-    /// A NAS started anew. Read from journals of before, now written as [`Event::Booted`].
-    NasRestarted {
-        /// The NAS.
-        nas: NasKey,
-        /// When.
-        at: Timestamp,
-    },
     /// Parties, NASes or tariffs were changed.
     BookChanged {
         /// How, in order.
@@ -486,7 +479,6 @@ impl Event {
             Event::Settled(settled) => Some(settled.call),
             Event::Corrected(corrected) => Some(corrected.call),
             Event::Forgotten { .. }
-            | Event::NasRestarted { .. }
             | Event::Booted { .. }
             | Event::BookChanged { .. }
             | Event::EntryPosted(_)

@@ -25,9 +25,11 @@ pub(super) fn tick(world: &World, book: &Book, now: Timestamp) -> Decision {
         let events = vec![Event::Forgotten { calls: vec![call.id] }];
         return Decision { reply: Reply::None, events, effects: Vec::new() };
     }
+    if due == Due::NextChunk {
+        return next_chunk(world, book, now, call);
+    }
     let mut draft = Draft::new(world, book, now, call.clone());
     match due {
-        Due::NextChunk => next_chunk(&mut draft),
         Due::CreditEnds => credit_ends(&mut draft),
         Due::MoneyMoved => money_moved(&mut draft),
         Due::DisconnectAgain => disconnect_again(&mut draft),
@@ -35,7 +37,7 @@ pub(super) fn tick(world: &World, book: &Book, now: Timestamp) -> Decision {
         Due::SetupOver => close(&mut draft, EndReason::SetupExpired, 0),
         Due::InterimsMissed => close_by_evidence(&mut draft, EndReason::InterimsMissed),
         Due::GrantOverdue => close_by_evidence(&mut draft, EndReason::GrantOverdue),
-        Due::Forget => {}
+        Due::NextChunk | Due::Forget => {}
     }
     let (events, effects, _) = draft.finish();
     Decision { reply: Reply::None, events, effects }
@@ -57,9 +59,8 @@ enum Next {
     Short(Plan),
 }
 
-fn next_of(draft: &Draft<'_>, held: Reservation) -> Next {
-    let (world, book, call) = (draft.world, draft.book, &draft.call);
-    let so_far = call.seconds_so_far(draft.now);
+fn next_of(world: &World, book: &Book, now: Timestamp, call: &Call, held: Reservation) -> Next {
+    let so_far = call.seconds_so_far(now);
     let as_it_is = |affordable, means| Plan { amounts: Vec::new(), seconds: held.seconds, affordable, means };
     let nothing = |affordable, means| Next::Nothing(as_it_is(affordable, means));
     match reserve::plan(world, book, call, so_far, reserve::ask(world, call, so_far)) {
@@ -70,18 +71,29 @@ fn next_of(draft: &Draft<'_>, held: Reservation) -> Next {
     }
 }
 
-fn next_chunk(draft: &mut Draft<'_>) {
-    let Some(held) = draft.call.reservation else { return };
-    match next_of(draft, held) {
-        Next::More(plan) => extend(draft, plan),
-        Next::Nothing(plan) | Next::Short(plan) => refuse_extension(draft, plan),
+fn next_of_draft(draft: &Draft<'_>, held: Reservation) -> Next {
+    next_of(draft.world, draft.book, draft.now, &draft.call, held)
+}
+
+/// It says one thing about the call and needs no draft, which is a copy of the call: every call comes
+/// by here every minute.
+fn next_chunk(world: &World, book: &Book, now: Timestamp, call: &Call) -> Decision {
+    let (mut events, mut effects) = (Vec::new(), Vec::new());
+    match call.reservation.map(|held| next_of(world, book, now, call, held)) {
+        Some(Next::More(plan)) => {
+            effects.extend(prolong(call, plan.seconds));
+            events.push(Event::Extended(plan.into_event(call)));
+        }
+        Some(Next::Nothing(plan) | Next::Short(plan)) => events.push(Event::ExtensionRefused(plan.into_event(call))),
+        None => {}
     }
+    Decision { reply: Reply::None, events, effects }
 }
 
 /// The last that is reserved is about to be used up.
 fn credit_ends(draft: &mut Draft<'_>) {
     let Some(held) = draft.call.reservation else { return };
-    match next_of(draft, held) {
+    match next_of_draft(draft, held) {
         Next::More(plan) => extend(draft, plan),
         Next::Nothing(plan) | Next::Short(plan) => {
             let longest = plan.affordable >= draft.world.policy().call_seconds_max;
@@ -99,7 +111,7 @@ fn credit_ends(draft: &mut Draft<'_>) {
 fn money_moved(draft: &mut Draft<'_>) {
     let call = draft.call.id;
     let Some(held) = draft.call.reservation else { return draft.record(Event::Reconsidered { call }) };
-    match next_of(draft, held) {
+    match next_of_draft(draft, held) {
         Next::More(plan) => extend(draft, plan),
         // It has more than the next chunk ahead of it already.
         Next::Nothing(plan) if plan.affordable > held.seconds => draft.record(Event::ExtensionAwaited { call }),
@@ -108,12 +120,15 @@ fn money_moved(draft: &mut Draft<'_>) {
 }
 
 fn extend(draft: &mut Draft<'_>, plan: Plan) {
-    let (call, seconds) = (draft.call.id, plan.seconds);
+    draft.effects.extend(prolong(&draft.call, plan.seconds));
     let extended = plan.into_event(&draft.call);
     draft.record(Event::Extended(extended));
-    if draft.call.abilities.guard == Guard::Extend && draft.call.abilities.has_disconnect_address {
-        draft.effects.push(Effect::Prolong { call, seconds });
-    }
+}
+
+/// A NAS that goes by what it was told and can be told more is.
+fn prolong(call: &Call, seconds: u64) -> Option<Effect> {
+    let told_more = call.abilities.guard == Guard::Extend && call.abilities.has_disconnect_address;
+    told_more.then_some(Effect::Prolong { call: call.id, seconds })
 }
 
 fn refuse_extension(draft: &mut Draft<'_>, plan: Plan) {
@@ -125,7 +140,7 @@ fn refuse_extension(draft: &mut Draft<'_>, plan: Plan) {
 pub(super) fn end_with_what_is_reserved(draft: &mut Draft<'_>) {
     let Some(held) = draft.call.reservation.filter(|held| !held.is_last) else { return };
     if draft.call.state == CallState::Confirmed
-        && let Next::Nothing(plan) | Next::Short(plan) = next_of(draft, held)
+        && let Next::Nothing(plan) | Next::Short(plan) = next_of_draft(draft, held)
     {
         refuse_extension(draft, plan);
     }

@@ -6,7 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::ser::SerializeStruct;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::book::BookChange;
 use super::boot::{self, Boot};
@@ -46,7 +47,6 @@ pub struct World {
     // Derived from the above.
     slots: Slots,
     deadlines: BTreeSet<(Timestamp, CallId)>,
-    deadline_of: HashMap<CallId, Timestamp>,
     ended: BTreeSet<(Timestamp, CallId)>,
     by_key: HashMap<(NasKey, CallKey), Vec<CallId>>,
     by_conf_id: HashMap<ConfId, Vec<CallId>>,
@@ -55,6 +55,8 @@ pub struct World {
     short: BTreeMap<PartyKey, BTreeSet<CallId>>,
     // Not kept.
     resumed_at: Timestamp,
+    /// Calls whose deadline is set aside, and until when.
+    put_off: HashMap<CallId, Timestamp>,
     attempts: Attempts,
     reconsider: Reconsider,
 }
@@ -118,18 +120,33 @@ pub struct WorldImage {
     pub calls: Vec<Call>,
     /// Money.
     pub ledger: Ledger,
-    /// When each NAS last started anew, as images of before have it; now in `boots`.
-    pub restarts: BTreeMap<NasKey, Timestamp>,
     /// Idempotency keys of the last day.
     pub posted: BTreeMap<(PartyKey, Box<str>), Posted>,
-    /// When each box of each NAS last started anew. Images of before end without it.
-    #[serde(deserialize_with = "or_nothing")]
+    /// When each box of each NAS last started anew.
     pub boots: BTreeMap<(NasKey, Box<[u8]>), Boot>,
 }
 
-/// What is not there is empty: whether an image is whole is known by its checksum.
-fn or_nothing<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
-    Ok(T::deserialize(from).unwrap_or_default())
+/// Written as [`WorldImage`] is.
+struct ImageToWrite<'a>(&'a World);
+
+impl Serialize for ImageToWrite<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        struct Calls<'a>(&'a BTreeMap<CallId, Call>);
+        impl Serialize for Calls<'_> {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_seq(self.0.values())
+            }
+        }
+        let ImageToWrite(world) = self;
+        let mut image = serializer.serialize_struct("WorldImage", 6)?;
+        image.serialize_field("last_instant", &world.last_instant)?;
+        image.serialize_field("next", &(world.next_call, world.next_entry, world.next_cdr))?;
+        image.serialize_field("calls", &Calls(&world.calls))?;
+        image.serialize_field("ledger", &world.ledger)?;
+        image.serialize_field("posted", &world.posted)?;
+        image.serialize_field("boots", &world.boots)?;
+        image.end()
+    }
 }
 
 impl World {
@@ -152,7 +169,6 @@ impl World {
             posted: image.posted,
             slots: Slots::default(),
             deadlines: BTreeSet::new(),
-            deadline_of: HashMap::new(),
             ended: BTreeSet::new(),
             by_key: HashMap::new(),
             by_conf_id: HashMap::new(),
@@ -160,12 +176,10 @@ impl World {
             nameless: BTreeMap::new(),
             short: BTreeMap::new(),
             resumed_at: Timestamp::default(),
+            put_off: HashMap::new(),
             attempts: Attempts::default(),
             reconsider: Reconsider::default(),
         };
-        for (nas, at) in image.restarts {
-            world.note_boot(nas, &[], at, at, None);
-        }
         for call in image.calls {
             world.insert(call);
         }
@@ -184,10 +198,14 @@ impl World {
             next: (self.next_call, self.next_entry, self.next_cdr),
             calls: self.calls.values().cloned().collect(),
             ledger: self.ledger.clone(),
-            restarts: BTreeMap::new(),
             posted: self.posted.clone(),
             boots: self.boots.clone(),
         }
+    }
+
+    /// The same to be written at once: copying a million calls first would take longer than that.
+    pub fn image_to_write(&self) -> impl Serialize + '_ {
+        ImageToWrite(self)
     }
 
     /// The numbers of credit control.
@@ -198,10 +216,15 @@ impl World {
     /// Nobody was heard until now, because nobody listened: the silence of NASes begins anew. To be said
     /// after a start and after an outage of the journal; it is not kept.
     pub fn resume(&mut self, now: Timestamp) {
+        let alive = self.calls.values().filter(|call| call.is_alive());
+        let before: Vec<(CallId, Option<Timestamp>)> = alive.map(|call| (call.id, self.due_at(call))).collect();
         self.resumed_at = now;
-        let ids: Vec<CallId> = self.calls.values().filter(|call| call.is_alive()).map(|call| call.id).collect();
-        for id in ids {
-            self.plan_deadline(id);
+        for (id, before) in before {
+            let after = self.calls.get(&id).and_then(|call| self.due_at(call));
+            if before != after {
+                before.map(|due| self.deadlines.remove(&(due, id)));
+                after.map(|due| self.deadlines.insert((due, id)));
+            }
         }
     }
 
@@ -237,13 +260,12 @@ impl World {
     /// Sets aside what is due for a call: what nothing comes of must not hold up what is due for others.
     /// False where the call is not known.
     pub fn put_off(&mut self, call: CallId, until: Timestamp) -> bool {
-        if !self.calls.contains_key(&call) {
-            return false;
-        }
+        let Some(before) = self.calls.get(&call).map(|call| self.due_at(call)) else { return false };
         self.reconsider.forget(call);
-        if let Some(at) = self.deadline_of.insert(call, until) {
+        if let Some(at) = before {
             self.deadlines.remove(&(at, call));
         }
+        self.put_off.insert(call, until);
         self.deadlines.insert((until, call))
     }
 
@@ -255,6 +277,11 @@ impl World {
     /// All calls, up or remembered, oldest first.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
         self.calls.values()
+    }
+
+    /// Those of them from a number on.
+    pub fn calls_from(&self, first: CallId) -> impl Iterator<Item = &Call> {
+        self.calls.range(first..).map(|(_, call)| call)
     }
 
     /// How many calls are up or remembered.
@@ -316,7 +343,8 @@ impl World {
         self.posted.get(&(party, key.into()))
     }
 
-    pub(super) fn next_call_id(&self) -> CallId {
+    /// The number of the next call.
+    pub fn next_call_id(&self) -> CallId {
         CallId(self.next_call)
     }
 
@@ -406,7 +434,6 @@ impl World {
                 }
                 self.forget_old(at);
             }
-            Event::NasRestarted { nas, at: booted } => self.note_boot(*nas, &[], *booted, at, None),
             Event::Booted { nas, sender, at: booted, word } => self.note_boot(*nas, sender, *booted, at, *word),
             Event::BookChanged { changes, .. } => {
                 for change in changes {
@@ -465,19 +492,12 @@ impl World {
     }
 
     fn apply_to_call(&mut self, at: Timestamp, event: &Event) {
+        if leaves_indexes(event) {
+            return self.apply_in_place(at, event);
+        }
         let Some(mut call) = event.call().and_then(|id| self.remove(id)) else { return };
         let day = call.opened_at.day();
         match event {
-            Event::Reserved(money) => {
-                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
-                    self.ledger.reserve(day, payer.party, *amount);
-                }
-            }
-            Event::Extended(money) => {
-                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
-                    self.ledger.extend(day, payer.party, *amount);
-                }
-            }
             Event::Settled(settled) => {
                 for (payer, settlement) in call.payers.iter().zip(&settled.settlements) {
                     match settled.ending.reason {
@@ -502,6 +522,49 @@ impl World {
         self.insert(call);
     }
 
+    /// A fact that leaves a call where it is found: nothing moves but what is due for it, and whether
+    /// it is short. Most facts are of this kind, and a chunk of a call is one every minute.
+    fn apply_in_place(&mut self, at: Timestamp, event: &Event) {
+        let Some(call) = event.call().and_then(|id| self.calls.get_mut(&id)) else { return };
+        let day = call.opened_at.day();
+        match event {
+            Event::Reserved(money) => {
+                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
+                    self.ledger.reserve(day, payer.party, *amount);
+                }
+            }
+            Event::Extended(money) => {
+                for (payer, amount) in call.payers.iter().zip(&money.amounts) {
+                    self.ledger.extend(day, payer.party, *amount);
+                }
+            }
+            _ => {}
+        }
+        let (id, policy, resumed_at) = (call.id, &self.policy, self.resumed_at);
+        let of = |call: &Call, put_off: Option<Timestamp>| {
+            (put_off.or_else(|| due_at(call, policy, resumed_at)), call.remembered_since(), is_short(call))
+        };
+        let before = of(call, self.put_off.remove(&id));
+        advance(call, policy, at, event);
+        let after = of(call, None);
+        if before.0 != after.0 {
+            before.0.map(|due| self.deadlines.remove(&(due, id)));
+            after.0.map(|due| self.deadlines.insert((due, id)));
+        }
+        if before.1 != after.1 {
+            before.1.map(|since| self.ended.remove(&(since, id)));
+            after.1.map(|since| self.ended.insert((since, id)));
+        }
+        match (before.2, after.2) {
+            (false, true) => add_short(&mut self.short, call),
+            (true, false) => {
+                remove_short(&mut self.short, call);
+                self.reconsider.forget(id);
+            }
+            _ => {}
+        }
+    }
+
     fn post(&mut self, at: Timestamp, entry: &Entry, call_opened_at: Option<Timestamp>) {
         self.next_entry = self.next_entry.max(entry.id.0.saturating_add(1));
         self.ledger.post(entry.party, entry.kind, entry.amount, call_opened_at.map(Timestamp::day));
@@ -518,9 +581,8 @@ impl World {
 
     fn insert(&mut self, call: Call) {
         let id = call.id;
-        if let Some((at, _)) = next_due(&call, &self.policy, self.resumed_at) {
+        if let Some(at) = self.due_at(&call) {
             self.deadlines.insert((at, id));
-            self.deadline_of.insert(id, at);
         }
         if call.holds_slots {
             for entity in call.entities() {
@@ -537,9 +599,7 @@ impl World {
             _ => {}
         }
         if is_short(&call) {
-            for payer in &call.payers {
-                self.short.entry(payer.party).or_default().insert(id);
-            }
+            add_short(&mut self.short, &call);
         } else {
             self.reconsider.forget(id);
         }
@@ -555,22 +615,17 @@ impl World {
         self.calls.insert(id, call);
     }
 
-    fn plan_deadline(&mut self, id: CallId) {
-        if let Some(at) = self.deadline_of.remove(&id) {
-            self.deadlines.remove(&(at, id));
-        }
-        let due = self.calls.get(&id).and_then(|call| next_due(call, &self.policy, self.resumed_at));
-        if let Some((at, _)) = due {
-            self.deadlines.insert((at, id));
-            self.deadline_of.insert(id, at);
-        }
+    /// When something is due for a call as it is indexed.
+    fn due_at(&self, call: &Call) -> Option<Timestamp> {
+        self.put_off.get(&call.id).copied().or_else(|| due_at(call, &self.policy, self.resumed_at))
     }
 
     fn remove(&mut self, id: CallId) -> Option<Call> {
         let call = self.calls.remove(&id)?;
-        if let Some(at) = self.deadline_of.remove(&id) {
+        if let Some(at) = self.due_at(&call) {
             self.deadlines.remove(&(at, id));
         }
+        self.put_off.remove(&id);
         if call.holds_slots {
             for entity in call.entities() {
                 self.slots.release(entity);
@@ -588,14 +643,7 @@ impl World {
             }
         }
         if is_short(&call) {
-            for payer in &call.payers {
-                if let Some(calls) = self.short.get_mut(&payer.party) {
-                    calls.remove(&id);
-                    if calls.is_empty() {
-                        self.short.remove(&payer.party);
-                    }
-                }
-            }
+            remove_short(&mut self.short, &call);
         }
         if let Some(key) = &call.key {
             remove_from(&mut self.by_key, (call.nas, key.clone()), id);
@@ -799,6 +847,52 @@ fn is_short(call: &Call) -> bool {
     call.state == CallState::Confirmed && call.reservation.is_some_and(|reservation| reservation.is_last)
 }
 
+fn add_short(short: &mut BTreeMap<PartyKey, BTreeSet<CallId>>, call: &Call) {
+    for payer in &call.payers {
+        short.entry(payer.party).or_default().insert(call.id);
+    }
+}
+
+fn remove_short(short: &mut BTreeMap<PartyKey, BTreeSet<CallId>>, call: &Call) {
+    for payer in &call.payers {
+        if let Some(calls) = short.get_mut(&payer.party) {
+            calls.remove(&call.id);
+            if calls.is_empty() {
+                short.remove(&payer.party);
+            }
+        }
+    }
+}
+
+/// Where a call stands among the deadlines; the same as long as nothing happens to it.
+fn due_at(call: &Call, policy: &Policy, resumed_at: Timestamp) -> Option<Timestamp> {
+    next_due(call, policy, resumed_at).map(|(at, _)| at)
+}
+
+/// Whether a fact about a call changes nothing by which the call is found or takes slots.
+fn leaves_indexes(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Reserved(_)
+            | Event::Extended(_)
+            | Event::ExtensionRefused(_)
+            | Event::ExtensionAwaited { .. }
+            | Event::Told { .. }
+            | Event::StateChanged { .. }
+            | Event::Connected { .. }
+            | Event::LegSeen { .. }
+            | Event::SeenUp { .. }
+            | Event::Repriced { .. }
+            | Event::Flagged { .. }
+            | Event::DisconnectAsked { .. }
+            | Event::DisconnectRepeated { .. }
+            | Event::DisconnectAnswered { .. }
+            | Event::ProlongAnswered { .. }
+            | Event::RemovalAsked { .. }
+            | Event::PacketSeen { .. }
+    )
+}
+
 /// The Acct-Session-Id of a call that is not named by it.
 fn unnamed_session(call: &Call) -> Option<(NasKey, Box<[u8]>)> {
     let is_indexed = !call.session_id.is_empty() && !call.is_named_by_session();
@@ -817,5 +911,160 @@ fn remove_from<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<CallId>>, key
         if ids.is_empty() {
             index.remove(&key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::call::{DisconnectReason, Ending, Leg, LegKey, LegOrigin, Payer};
+    use crate::domain::nas::{Guard, Interims, MissingStop, NasAbilities, SessionTimeoutFrom};
+    use crate::domain::rating::PriceRule;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn payer(party: u32) -> Payer {
+        let rule = PriceRule::new("0.6".parse().unwrap(), Money::ZERO, 1, 1, 0);
+        Payer {
+            party: PartyKey(party),
+            pricing: Some(Pricing::by(rule)),
+            prefix: "".into(),
+            destination: "".into(),
+            reserved: Money::ZERO,
+            charged: Money::ZERO,
+        }
+    }
+
+    fn call(id: u64, state: CallState) -> Call {
+        let ending = Ending {
+            at: at(100),
+            reason: EndReason::Stopped,
+            seconds: 0,
+            estimated: false,
+            by_originate_leg: false,
+            corrected: false,
+            cdr: CdrId(1),
+        };
+        Call {
+            id: CallId(id),
+            nas: NasKey(1),
+            abilities: NasAbilities {
+                guard: Guard::Chunk,
+                grant_seconds_max: 3_600,
+                stop_only: false,
+                interims: Interims::Auto,
+                missing_stop: MissingStop::LastSeen,
+                session_timeout_from: SessionTimeoutFrom::Now,
+                has_disconnect_address: true,
+            },
+            key: id.is_multiple_of(2).then(|| CallKey((*b"key").into())),
+            conf_id: None,
+            session_id: (*b"session").into(),
+            identification: Box::default(),
+            user_name: Box::default(),
+            account: Some(AccountKey(3)),
+            caller: "".into(),
+            called: "".into(),
+            payers: vec![payer(7), payer(8)],
+            carrier: None,
+            connection: None,
+            state,
+            authorized: true,
+            opened_at: at(100),
+            connected_at: None,
+            holds_slots: state.is_alive(),
+            reservation: None,
+            reservations_made: 0,
+            told_seconds: None,
+            legs: Vec::new(),
+            seen_up_at: None,
+            heard_at: at(100),
+            interims_seen: false,
+            interim_at: None,
+            disconnect: None,
+            cost: Money::ZERO,
+            flags: Flags::none(),
+            ending: (!state.is_alive()).then_some(ending),
+        }
+    }
+
+    /// Facts of every kind that leaves a call where it is found.
+    fn fact(random: &mut fastrand::Rng, call: CallId, now: Timestamp) -> Event {
+        let seconds = random.u64(1..200);
+        let money = || ReservedMoney {
+            call,
+            amounts: vec![Money::from_micros(10); 2],
+            seconds,
+            affordable: 1_000,
+            means: Vec::new(),
+        };
+        let key = LegKey {
+            nas: NasKey(1),
+            session_id: (*b"session").into(),
+            origin: LegOrigin::Answer,
+            remote_address: None,
+            setup_at: None,
+        };
+        let leg = Leg { key, connected_at: Some(now), started_at: Some(now), ended: None, connection: None };
+        let answer = DisconnectAnswer::Acknowledged;
+        let states = [CallState::Early, CallState::Confirmed, CallState::Disconnecting];
+        match random.u32(0..17) {
+            0 => Event::Reserved(money()),
+            1 => Event::Extended(money()),
+            2 | 3 => Event::ExtensionRefused(money()),
+            4 => Event::ExtensionAwaited { call },
+            5 => Event::Told { call, seconds },
+            6 | 7 => Event::StateChanged { call, state: states[random.usize(0..3)] },
+            8 => Event::Connected { call, at: now },
+            9 => Event::LegSeen { call, leg },
+            10 => Event::SeenUp { call, at: now, interim: random.bool() },
+            11 => Event::Repriced { call, told: vec![None, None] },
+            12 => Event::Flagged { call, flags: Flags::REVIVED },
+            13 => Event::DisconnectAsked { call, why: DisconnectReason::Operator, by: None },
+            14 => Event::DisconnectRepeated { call },
+            15 => Event::DisconnectAnswered { call, answer },
+            _ => Event::ProlongAnswered { call, seconds, answer },
+        }
+    }
+
+    #[test]
+    fn what_changes_in_place_is_indexed_as_if_it_were_put_in_anew() {
+        for seed in 0..200 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut world = World::new(Policy::default());
+            for (id, state) in [(1, CallState::Trying), (2, CallState::Trying), (3, CallState::Terminated)] {
+                world.apply(at(100), &Event::CallOpened(Box::new(call(id, state))));
+            }
+            for second in 101..160 {
+                // What is over is told of, and goes on to be over.
+                let event = match random.u64(1..=3) {
+                    3 => Event::SeenUp { call: CallId(3), at: at(second), interim: false },
+                    alive => fact(&mut random, CallId(alive), at(second)),
+                };
+                world.apply(at(second), &event);
+                let anew = World::from_image(world.policy, world.image());
+                assert_eq!(world.deadlines, anew.deadlines, "seed {seed}: {event:?}");
+                assert_eq!(world.short, anew.short, "seed {seed}: {event:?}");
+                assert_eq!(world.ended, anew.ended, "seed {seed}: {event:?}");
+                assert_eq!(world.nameless, anew.nameless, "seed {seed}: {event:?}");
+                assert_eq!(world.by_key, anew.by_key, "seed {seed}: {event:?}");
+                assert_eq!(world.by_session_id, anew.by_session_id, "seed {seed}: {event:?}");
+                assert_eq!(world.slots, anew.slots, "seed {seed}: {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_is_written_as_it_is_read() {
+        let mut world = World::new(Policy::default());
+        for (id, state) in [(1, CallState::Trying), (2, CallState::Early), (3, CallState::Terminated)] {
+            world.apply(at(100), &Event::CallOpened(Box::new(call(id, state))));
+        }
+        world.apply(at(101), &Event::Booted { nas: NasKey(1), sender: Box::default(), at: at(101), word: None });
+        let written = postcard::to_stdvec(&world.image_to_write()).unwrap();
+        assert_eq!(written, postcard::to_stdvec(&world.image()).unwrap());
+        assert_eq!(postcard::from_bytes::<WorldImage>(&written).unwrap(), world.image());
     }
 }

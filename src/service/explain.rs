@@ -41,7 +41,7 @@ pub fn word(event: &Event) -> &'static str {
         Event::Revived { .. } => "revived",
         Event::Recalled(_) => "recalled",
         Event::Forgotten { .. } => "forgotten",
-        Event::NasRestarted { .. } | Event::Booted { .. } => "nas_restarted",
+        Event::Booted { .. } => "nas_restarted",
         Event::BookChanged { .. } => "changed",
         Event::EntryPosted(_) => "posted",
         Event::PacketSeen { .. } => "packet",
@@ -98,7 +98,7 @@ pub fn explain(names: &Names<'_>, call: Option<&Call>, event: &Event) -> String 
         Event::Revived { .. } => "up although it was closed: it takes its slots again".into(),
         Event::Recalled(call) => format!("brought back from the tables: {}", call.state),
         Event::Forgotten { calls } => format!("left memory, with {} calls", calls.len()),
-        Event::NasRestarted { nas, at } | Event::Booted { nas, at, .. } => {
+        Event::Booted { nas, at, .. } => {
             format!("nas {} started anew at {}", names.nas(*nas), format_instant(*at))
         }
         Event::BookChanged { changes, by } => format!("{} changes by {}", changes.len(), escape(by.as_bytes())),
@@ -395,7 +395,8 @@ mod tests {
 
     #[test]
     fn a_thing_that_is_gone_is_still_told_of() {
-        let text = in_words(&Event::NasRestarted { nas: NasKey(9), at: Default::default() });
+        let text =
+            in_words(&Event::Booted { nas: NasKey(9), sender: Box::default(), at: Default::default(), word: None });
         assert_eq!(text, "nas (gone #9) started anew at 1970-01-01T00:00:00Z");
     }
 

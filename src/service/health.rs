@@ -9,9 +9,8 @@ use serde::Serialize;
 
 use crate::clock::{Clock, Stopwatch};
 use crate::domain::call::{Call, CallState};
-use crate::domain::id::{CallId, NasKey, PartyKey};
+use crate::domain::id::{CallId, NasKey};
 use crate::domain::money::{Currency, Money};
-use crate::domain::policy::Policy;
 use crate::domain::time::Timestamp;
 use crate::metrics::{Histogram, Metrics, Port, Queue};
 use crate::service::engine_loop::EngineStatus;
@@ -21,7 +20,7 @@ use crate::store::{Projector, ProjectorHealth};
 
 /// Tables that are further behind than this make the daemon not ready, milliseconds.
 const LAG_MILLIS_MAX: u64 = 5_000;
-/// What has to be added up over all calls is not added up more often than this, milliseconds.
+/// What has to be added up over all parties is not added up more often than this, milliseconds.
 const TOTALS_KEPT_MILLIS: u64 = 1_000;
 /// A NAS that was asked to end a call ends it sooner than this, or does not.
 const DISCONNECT_STUCK_MILLIS: u64 = 30_000;
@@ -69,7 +68,7 @@ pub struct Health {
     totals: Mutex<Option<(Timestamp, Totals)>>,
 }
 
-/// What is added up over all calls and parties.
+/// What is added up over all parties.
 #[derive(Clone, Debug, Default)]
 struct Totals {
     money: Vec<MoneyOfCurrency>,
@@ -201,29 +200,18 @@ impl Health {
         for party in book.parties() {
             let (purse, sum) = (registry.purse(party.key), money.entry(party.currency).or_insert(none(party.currency)));
             sum.reserved = sum.reserved.plus(purse.reserved);
+            sum.exposure = sum.exposure.plus(registry.exposure(party.key));
             sum.available = sum.available.plus(purse.available(party.credit_limit));
         }
-        let mut oldest: Option<(CallId, Timestamp)> = None;
+        let oldest = registry.oldest_call().map(|call| (call.id, call.opened_at));
         let mut stuck: BTreeMap<NasKey, u64> = BTreeMap::new();
         let now = self.parts.clock.now();
-        registry.for_each_call(|call| {
-            if !call.is_alive() {
-                return;
-            }
-            if oldest.is_none_or(|(_, at)| call.opened_at < at) {
-                oldest = Some((call.id, call.opened_at));
-            }
-            if disconnect_is_stuck(call, now) {
+        for call in registry.disconnecting() {
+            if disconnect_is_stuck(&call, now) {
                 let stuck = stuck.entry(call.nas).or_default();
                 *stuck = stuck.saturating_add(1);
             }
-            for (party, exposure) in exposures(call, registry.policy()) {
-                if let Some(currency) = book.party(party).map(|party| party.currency) {
-                    let sum = money.entry(currency).or_insert(none(currency));
-                    sum.exposure = sum.exposure.plus(exposure);
-                }
-            }
-        });
+        }
         Totals { money: money.into_values().collect(), oldest, stuck }
     }
 
@@ -314,14 +302,6 @@ impl Health {
         };
         book.nases().map(report).collect()
     }
-}
-
-/// What each payer of a call would owe beyond what is held or was charged for it, if the call lasted as
-/// long as was told. A NAS that was told nothing, since it never asked, lets it last as long as a call
-/// may.
-fn exposures(call: &Call, policy: &Policy) -> impl Iterator<Item = (PartyKey, Money)> {
-    let told = call.told_seconds.unwrap_or(policy.call_seconds_max);
-    call.payers.iter().map(move |payer| (payer.party, payer.price(told).minus(payer.covered()).or_zero()))
 }
 
 /// Whether its NAS was asked to end a call and does not seem to do so.
