@@ -16,7 +16,7 @@ use super::query::{
     AuditFilter, AuditLine, CallLog, CallName, CdrFilter, CdrLine, Cursor, EntryFilter, EntryLine, Page,
     RejectionFilter, RejectionLine, Thing, cdr_cursor, cut_page, entry_cursor,
 };
-use super::record::{self, Snapshot};
+use super::record::{self, WrittenSnapshot};
 use super::replay::{Replay, Totals};
 use super::{
     Journal, Loaded, Opened, Progress, Projector, ProjectorHealth, Rates, Reports, SNAPSHOT_FACTS, Upkeep, Verified,
@@ -306,11 +306,7 @@ impl MemoryStore {
 
 impl Disk {
     fn take_snapshot(&mut self, replay: &Replay) -> Result<(), StoreError> {
-        let sequence = replay.sequence;
-        let snapshot: Snapshot = replay.snapshot();
-        let mut body = Vec::new();
-        let checksum = record::write_snapshot(sequence, &snapshot, &mut body)
-            .map_err(|why| StoreError::Snapshot { sequence, why })?;
+        let WrittenSnapshot { sequence, checksum, body } = replay.written_snapshot()?;
         self.snapshot = Some((sequence, checksum, body));
         self.facts_since_snapshot = 0;
         Ok(())

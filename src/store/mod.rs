@@ -23,7 +23,7 @@
 //! | --- | --- | --- |
 //! | the engine's | a record | for every batch, before its replies |
 //! | the projector's | the tables | every 200 ms or 1,000 records |
-//! | the keeper's | snapshots; cuts the journal off; checkpoints | every [`SNAPSHOT_FACTS`] facts, at the end |
+//! | the keeper's | snapshots; cuts the journal off; checkpoints | every [`SNAPSHOT_FACTS`] facts (of many calls: two facts a call), at the end |
 //! | an operator's | a version of rates | before the journal tells of it |
 //!
 //! # What may fail, and what then
@@ -71,7 +71,7 @@ use query::{
 };
 
 /// A snapshot is taken whenever so many facts came after the one before, so that a start never has
-/// to read many more.
+/// to read many more. Where there are more calls than half of it, after two facts for each of them.
 pub const SNAPSHOT_FACTS: u64 = 50_000;
 /// Most lines of a call's log that are kept.
 pub const LOG_LINES_MAX: u32 = 200;

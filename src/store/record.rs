@@ -7,9 +7,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::RecordFault;
-use crate::domain::book::BookChange;
+use crate::domain::book::{Book, BookChange};
 use crate::domain::decision::Fact;
-use crate::domain::world::WorldImage;
+use crate::domain::world::{World, WorldImage};
 
 /// The format that is written.
 const FORMAT: u8 = 1;
@@ -43,12 +43,23 @@ pub struct Snapshot {
     pub world: WorldImage,
 }
 
-/// Writes a snapshot and gives its checksum.
-pub fn write_snapshot(sequence: u64, snapshot: &Snapshot, buffer: &mut Vec<u8>) -> Result<u32, RecordFault> {
-    buffer.clear();
-    buffer.push(FORMAT);
-    postcard::to_io(snapshot, &mut *buffer).map_err(|_| RecordFault::Meaning)?;
-    Ok(checksum(sequence, buffer))
+/// A snapshot as it is written, with its checksum.
+#[derive(Debug)]
+pub struct WrittenSnapshot {
+    /// The record that it stands at.
+    pub sequence: u64,
+    /// Of sequence and body.
+    pub checksum: u32,
+    /// What is to be kept.
+    pub body: Vec<u8>,
+}
+
+/// Writes what [`Snapshot`] reads, without a copy of the world.
+pub fn write_snapshot(sequence: u64, book: &Book, world: &World) -> Result<WrittenSnapshot, RecordFault> {
+    // In the order of the fields of `Snapshot`: postcard writes a tuple as it writes a structure.
+    let snapshot = (book.last_key(), book.as_changes(), world.image_to_write());
+    let body = postcard::to_io(&snapshot, vec![FORMAT]).map_err(|_| RecordFault::Meaning)?;
+    Ok(WrittenSnapshot { sequence, checksum: checksum(sequence, &body), body })
 }
 
 /// Reads a snapshot.

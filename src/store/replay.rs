@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::error::StoreError;
-use super::record::Snapshot;
+use super::record::{self, Snapshot, WrittenSnapshot};
 use crate::domain::book::Book;
 use crate::domain::cdr::{Cdr, Entry};
 use crate::domain::decision::{Event, Fact};
@@ -72,6 +72,12 @@ impl Replay {
     /// What a snapshot here is.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot { last_key: self.book.last_key(), book: self.book.as_changes(), world: self.world.image() }
+    }
+
+    /// The same as it is written.
+    pub fn written_snapshot(&self) -> Result<WrittenSnapshot, StoreError> {
+        let sequence = self.sequence;
+        record::write_snapshot(sequence, &self.book, &self.world).map_err(|why| StoreError::Snapshot { sequence, why })
     }
 
     /// Holds what was replayed against the laws.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::super::error::StoreError;
-use super::super::record::Snapshot;
+use super::super::record::WrittenSnapshot;
 use super::super::rows::integer;
 use super::{Shared, connection, held, snapshot};
 
@@ -28,20 +28,12 @@ const RESTART_PAGES: i64 = 16_384;
 /// SQLite's page size, for telling bytes.
 const PAGE_BYTES: u64 = 4_096;
 
-/// A snapshot to be written.
-pub struct Job {
-    /// The record that it stands at.
-    pub sequence: u64,
-    /// What it holds.
-    pub snapshot: Snapshot,
-}
-
 /// Keeps the journal's file small.
 pub struct Keeper {
     shared: Arc<Shared>,
     connection: Connection,
     /// What could not be written yet.
-    waiting: Option<Job>,
+    waiting: Option<WrittenSnapshot>,
 }
 
 impl Keeper {
@@ -63,7 +55,7 @@ impl Keeper {
     }
 
     /// Works until whoever sends the jobs is gone.
-    pub fn run(mut self, jobs: &Receiver<Job>) {
+    pub fn run(mut self, jobs: &Receiver<WrittenSnapshot>) {
         let mut wait = TICK;
         loop {
             match jobs.recv_timeout(wait) {
@@ -85,9 +77,9 @@ impl Keeper {
     }
 
     fn write_waiting(&mut self) -> Result<(), StoreError> {
-        if let Some(job) = &self.waiting {
-            snapshot::write(&self.shared, &self.connection, job.sequence, &job.snapshot)?;
-            self.shared.snapshot.store(job.sequence, Ordering::Release);
+        if let Some(snapshot) = &self.waiting {
+            snapshot::write(&self.shared, &self.connection, snapshot)?;
+            self.shared.snapshot.store(snapshot.sequence, Ordering::Release);
             self.waiting = None;
         }
         Ok(())

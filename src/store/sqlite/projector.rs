@@ -10,15 +10,20 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::error::StoreError;
 use super::super::projection::{Projection, RejectionRow, Rejections, Rows};
+use super::super::record::WrittenSnapshot;
 use super::super::{Projector, ProjectorHealth};
 use super::connection::{self, JOURNAL};
-use super::keeper::{Job, Keeper};
+use super::keeper::Keeper;
 use super::{Shared, held, journal, snapshot, write};
 use crate::domain::decision::Fact;
 use crate::domain::time::Timestamp;
 
 /// The fewest facts between two snapshots.
 const SMALL_WORLD_FACTS: u64 = 5_000;
+/// So many calls make a large world.
+const LARGE_WORLD_CALLS: u64 = 25_000;
+/// Facts between two snapshots of a large world, for each call in it.
+const LARGE_WORLD_FACTS_A_CALL: u64 = 2;
 /// Records of one group.
 const GROUP_RECORDS: u64 = 1_000;
 /// Records that are read at a time.
@@ -163,8 +168,10 @@ struct Follower {
     projection: Projection,
     taken: Receiver<Vec<Fact>>,
     rejections: Rejections,
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<WrittenSnapshot>,
     facts_since_snapshot: u64,
+    /// The record of the last snapshot that the keeper was given.
+    snapshot_asked: u64,
     /// Built and not written yet: it is written before anything else is built.
     group: Option<Group>,
     /// Why nothing more can be projected.
@@ -209,7 +216,7 @@ impl Beginning {
     }
 }
 
-fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Job>) {
+fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<WrittenSnapshot>) {
     let Beginning { journal, tables, projection, facts_since_snapshot } = loop {
         match Beginning::read(shared) {
             Ok(beginning) => break beginning,
@@ -230,6 +237,7 @@ fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Job
         rejections,
         jobs,
         facts_since_snapshot,
+        snapshot_asked: 0,
         group: None,
         broken: None,
     }
@@ -285,7 +293,7 @@ impl Follower {
         self.shared.projected.store(projected, Ordering::Release);
         self.shared.rejections_done.fetch_add(group.rejections_count, Ordering::AcqRel);
         self.shared.tell_moved();
-        self.ask_for_snapshot();
+        self.ask_for_snapshot()?;
         let deleted = self.delete_old()?;
         let behind = projected < self.shared.appended.load(Ordering::Acquire);
         Ok(group.is_full || deleted || (behind && self.is_closing()))
@@ -362,31 +370,36 @@ impl Follower {
     }
 
     /// Asks the keeper for a snapshot when it is time; when the keeper is at work, another time.
-    fn ask_for_snapshot(&mut self) {
-        if self.facts_since_snapshot < self.facts_between_snapshots() {
-            return;
+    fn ask_for_snapshot(&mut self) -> Result<(), StoreError> {
+        let is_busy = self.shared.snapshot.load(Ordering::Acquire) < self.snapshot_asked;
+        if is_busy || self.facts_since_snapshot < self.facts_between_snapshots() {
+            return Ok(());
         }
-        if self.jobs.try_send(self.snapshot()).is_ok() {
+        let snapshot = self.projection.replay().written_snapshot()?;
+        let sequence = snapshot.sequence;
+        if self.jobs.try_send(snapshot).is_ok() {
+            self.snapshot_asked = sequence;
             self.facts_since_snapshot = 0;
         }
+        Ok(())
     }
 
-    /// A small world is written often, because that costs little and a process that is killed again
-    /// and again must not read ever more; a large one after as many facts as it has calls, or more.
     fn facts_between_snapshots(&self) -> u64 {
         let calls = u64::try_from(self.projection.replay().world.calls_known()).unwrap_or(u64::MAX);
-        self.shared.options.snapshot_facts.min(calls.saturating_mul(2).max(SMALL_WORLD_FACTS))
+        facts_between_snapshots(self.shared.options.snapshot_facts, calls)
     }
 
     fn last_snapshot(&mut self) {
-        if self.facts_since_snapshot > 0 && self.jobs.send(self.snapshot()).is_err() {
-            tracing::error!("no snapshot at the end: the keeper is gone; the next start reads the journal instead");
+        if self.facts_since_snapshot == 0 {
+            return;
         }
-    }
-
-    fn snapshot(&self) -> Job {
-        let replay = self.projection.replay();
-        Job { sequence: replay.sequence, snapshot: replay.snapshot() }
+        let lost = match self.projection.replay().written_snapshot() {
+            Ok(snapshot) => self.jobs.send(snapshot).err().map(|_| "the keeper is gone".to_owned()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = lost {
+            tracing::error!(why, "no snapshot at the end; the next start reads the journal instead");
+        }
     }
 
     /// Deletes a few rows that are kept for a time only and are older than that; whether there may
@@ -402,5 +415,29 @@ impl Follower {
             self.tables.execute_batch(&format!("PRAGMA incremental_vacuum({RETENTION_ROWS})")).map_err(&failed)?;
         }
         Ok(deleted >= RETENTION_ROWS)
+    }
+}
+
+/// A small world is written often, because that costs little and a process that is killed again and
+/// again must not read ever more. A large one is written whole too, and to write a million calls takes
+/// seconds: it is written after [`LARGE_WORLD_FACTS_A_CALL`] facts for each of its calls, so that what
+/// snapshots cost a fact does not grow with the world. A start then reads at most so many facts a call
+/// more than the snapshot itself, and what came while that was being written.
+fn facts_between_snapshots(usual: u64, calls: u64) -> u64 {
+    match calls {
+        LARGE_WORLD_CALLS.. => usual.max(calls.saturating_mul(LARGE_WORLD_FACTS_A_CALL)),
+        _ => usual.min(calls.saturating_mul(2).max(SMALL_WORLD_FACTS)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_between_snapshots_grows_with_the_world() {
+        let facts = |calls| facts_between_snapshots(50_000, calls);
+        assert_eq!([0, 2_000, 10_000].map(facts), [5_000, 5_000, 20_000]);
+        assert_eq!([25_000, 50_000, 1_000_000].map(facts), [50_000, 100_000, 2_000_000]);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 use super::super::error::{RecordFault, StoreError};
-use super::super::record::{self, Snapshot};
+use super::super::record::{self, Snapshot, WrittenSnapshot};
 use super::super::replay::Replay;
 use super::super::rows::integer;
 use super::{Shared, held, journal};
@@ -73,10 +73,9 @@ fn read_bytes(path: &Path, connection: &Connection, sequence: u64) -> Result<(u3
 }
 
 /// Writes a snapshot, a slice a turn. What an earlier attempt left is replaced.
-pub fn write(shared: &Shared, connection: &Connection, sequence: u64, snapshot: &Snapshot) -> Result<(), StoreError> {
-    let mut body = Vec::new();
-    let checksum =
-        record::write_snapshot(sequence, snapshot, &mut body).map_err(|why| StoreError::Snapshot { sequence, why })?;
+pub fn write(shared: &Shared, connection: &Connection, snapshot: &WrittenSnapshot) -> Result<(), StoreError> {
+    let WrittenSnapshot { sequence, checksum, body } = snapshot;
+    let sequence = *sequence;
     remove(shared, connection, sequence)?;
     let failed = shared.journal_sql("writing a snapshot");
     let slices = body.chunks(SLICE_BYTES);
