@@ -516,6 +516,17 @@ impl Call {
         self.payers.iter().fold(None, |least, payer| shorter(least, payer.affordable_seconds(payer.covered())))
     }
 
+    /// What each payer would owe beyond what is held, if the call lasted as long as its NAS was told;
+    /// nothing once it is over.
+    pub fn exposures(&self) -> impl Iterator<Item = (PartyKey, Money)> {
+        let told = self.told_seconds.filter(|_| self.is_alive());
+        let payers = told.map(|told| self.payers.iter().map(move |payer| (payer, told)));
+        payers
+            .into_iter()
+            .flatten()
+            .map(|(payer, told)| (payer.party, payer.price(told).minus(payer.reserved).or_zero()))
+    }
+
     /// Whether what its NAS names it with is its Acct-Session-Id.
     pub fn is_named_by_session(&self) -> bool {
         self.key.as_ref().is_some_and(|key| key.0 == self.session_id)

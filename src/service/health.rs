@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 
 use crate::clock::{Clock, Stopwatch};
-use crate::domain::call::{Call, CallState};
+use crate::domain::call::CallState;
 use crate::domain::id::CallId;
 use crate::domain::money::{Currency, Money};
 use crate::domain::time::Timestamp;
@@ -20,7 +20,7 @@ use crate::store::{Projector, ProjectorHealth};
 
 /// Tables that are further behind than this make the daemon not ready, milliseconds.
 const LAG_MILLIS_MAX: u64 = 5_000;
-/// What has to be added up over all calls is not added up more often than this, milliseconds.
+/// What has to be added up over all parties is not added up more often than this, milliseconds.
 const TOTALS_KEPT_MILLIS: u64 = 1_000;
 /// So many instants of the journal are remembered; a sample is taken with every report, and every
 /// second by [`Health::sample`].
@@ -66,7 +66,7 @@ pub struct Health {
     totals: Mutex<Option<(Timestamp, Totals)>>,
 }
 
-/// What is added up over all calls and parties.
+/// What is added up over all parties.
 #[derive(Clone, Debug, Default)]
 struct Totals {
     money: Vec<MoneyOfCurrency>,
@@ -191,23 +191,10 @@ impl Health {
         for party in book.parties() {
             let (purse, sum) = (registry.purse(party.key), money.entry(party.currency).or_insert(none(party.currency)));
             sum.reserved = sum.reserved.plus(purse.reserved);
+            sum.exposure = sum.exposure.plus(registry.exposure(party.key));
             sum.available = sum.available.plus(purse.available(party.credit_limit));
         }
-        let mut oldest: Option<(CallId, Timestamp)> = None;
-        registry.for_each_call(|call| {
-            if !call.is_alive() {
-                return;
-            }
-            if oldest.is_none_or(|(_, at)| call.opened_at < at) {
-                oldest = Some((call.id, call.opened_at));
-            }
-            for (party, exposure) in exposures(call) {
-                if let Some(currency) = book.party(party).map(|party| party.currency) {
-                    let sum = money.entry(currency).or_insert(none(currency));
-                    sum.exposure = sum.exposure.plus(exposure);
-                }
-            }
-        });
+        let oldest = registry.oldest_call().map(|call| (call.id, call.opened_at));
         Totals { money: money.into_values().collect(), oldest }
     }
 
@@ -296,12 +283,6 @@ impl Health {
         };
         book.nases().map(report).collect()
     }
-}
-
-/// What each payer of a call would owe beyond what is held, if the call lasted as long as was told.
-fn exposures(call: &Call) -> impl Iterator<Item = (crate::domain::id::PartyKey, Money)> + '_ {
-    let told = call.told_seconds.unwrap_or(0);
-    call.payers.iter().map(move |payer| (payer.party, payer.price(told).minus(payer.reserved).or_zero()))
 }
 
 /// The bound that so many of a hundred values do not exceed; `None` where there are none, or where

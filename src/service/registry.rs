@@ -4,9 +4,9 @@
 //! commands and metrics read ([`RegistryReader`]). What is read here is durable: it is published after
 //! the commit. A reader never holds anything locked beyond its call, and never sees half a call.
 
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
@@ -17,6 +17,7 @@ use crate::domain::decision::Event;
 use crate::domain::id::{CallId, CarrierKey, NasKey, PartyKey};
 use crate::domain::ledger::Purse;
 use crate::domain::limit::Entity;
+use crate::domain::money::Money;
 use crate::domain::policy::Policy;
 use crate::domain::world::World;
 
@@ -27,10 +28,12 @@ pub fn registry(world: &World, book: Arc<Book>) -> (RegistryWriter, RegistryRead
         purses: DashMap::new(),
         slots: DashMap::new(),
         states: Default::default(),
+        exposures: DashMap::new(),
+        oldest: AtomicU64::new(0),
         book: ArcSwap::new(book),
         policy: *world.policy(),
     });
-    let mut writer = RegistryWriter { shared: shared.clone() };
+    let mut writer = RegistryWriter { shared: shared.clone(), oldest: CallId(0) };
     writer.show_all(world);
     (writer, RegistryReader { shared })
 }
@@ -41,6 +44,10 @@ struct Shared {
     slots: DashMap<Entity, u32>,
     /// Calls by state, so that a count needs no walk over a million calls.
     states: [AtomicI64; CallState::ALL.len()],
+    /// Exposure by payer, and the first call that is up (0: none): kept up with what is published, so
+    /// that nobody who asks for them walks over a million calls and keeps the engine from publishing.
+    exposures: DashMap<PartyKey, Money>,
+    oldest: AtomicU64,
     book: ArcSwap<Book>,
     policy: Policy,
 }
@@ -59,13 +66,22 @@ impl Shared {
 #[derive(Debug, Default)]
 pub struct Touched {
     calls: BTreeSet<CallId>,
+    /// Calls for which more was reserved and nothing else happened, as far as is known by now.
+    extended: BTreeSet<CallId>,
     parties: BTreeSet<PartyKey>,
 }
 
 impl Touched {
     /// Remembers what an event changes.
     pub fn note(&mut self, event: &Event) {
-        self.calls.extend(event.call());
+        match event {
+            // Once a minute for every call that is up: what it changes is shown without a copy of all
+            // that is known of the call.
+            Event::Extended(money) => {
+                self.extended.insert(money.call);
+            }
+            _ => self.calls.extend(event.call()),
+        }
         match event {
             Event::Forgotten { calls } => self.calls.extend(calls),
             Event::EntryPosted(entry) => {
@@ -77,12 +93,13 @@ impl Touched {
 
     /// Whether nothing is to be published.
     pub fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.parties.is_empty()
+        self.calls.is_empty() && self.extended.is_empty() && self.parties.is_empty()
     }
 
     /// Forgets all, for the next batch.
     pub fn clear(&mut self) {
         self.calls.clear();
+        self.extended.clear();
         self.parties.clear();
     }
 }
@@ -90,6 +107,28 @@ impl Touched {
 /// The half that the engine's thread has, alone.
 pub struct RegistryWriter {
     shared: Arc<Shared>,
+    /// No call with a lower number is up.
+    oldest: CallId,
+}
+
+/// How exposure changes, by payer.
+#[derive(Default)]
+struct ExposureChange(BTreeMap<PartyKey, Money>);
+
+impl ExposureChange {
+    fn add(&mut self, call: &Call) {
+        for (party, exposure) in call.exposures() {
+            let change = self.0.entry(party).or_default();
+            *change = change.plus(exposure);
+        }
+    }
+
+    fn take(&mut self, call: &Call) {
+        for (party, exposure) in call.exposures() {
+            let change = self.0.entry(party).or_default();
+            *change = change.minus(exposure);
+        }
+    }
 }
 
 impl RegistryWriter {
@@ -100,10 +139,16 @@ impl RegistryWriter {
         for counter in &self.shared.states {
             counter.store(0, Ordering::Relaxed);
         }
+        let mut exposure = ExposureChange::default();
         for call in world.calls() {
             self.shared.calls.insert(call.id, Arc::new(call.clone()));
             self.shared.count(call.state, 1);
+            exposure.add(call);
         }
+        self.shared.exposures.clear();
+        self.show_exposure(exposure);
+        self.oldest = CallId(0);
+        self.show_oldest(world);
         for (entity, taken) in world.slots().iter() {
             self.shared.slots.insert(entity, taken);
         }
@@ -114,6 +159,7 @@ impl RegistryWriter {
     pub fn publish(&mut self, world: &World, touched: &Touched) {
         let mut parties = touched.parties.clone();
         let mut entities = BTreeSet::new();
+        let mut exposure = ExposureChange::default();
         for id in &touched.calls {
             let after = world.call(*id).map(|call| Arc::new(call.clone()));
             let before = match &after {
@@ -122,13 +168,27 @@ impl RegistryWriter {
             };
             if let Some(before) = &before {
                 self.shared.count(before.state, -1);
+                exposure.take(before);
             }
             if let Some(after) = &after {
                 self.shared.count(after.state, 1);
+                exposure.add(after);
             }
             for call in [before, after].iter().flatten() {
                 parties.extend(call.payers.iter().map(|payer| payer.party));
                 entities.extend(entities_of(call));
+            }
+        }
+        for id in touched.extended.difference(&touched.calls) {
+            let (Some(call), Some(mut shown)) = (world.call(*id), self.shared.calls.get_mut(id)) else { continue };
+            // Who has just read it keeps what was read: a copy is made then.
+            let shown = Arc::make_mut(&mut shown);
+            exposure.take(shown);
+            exposure.add(call);
+            shown.reservation = call.reservation;
+            for (shown, payer) in shown.payers.iter_mut().zip(&call.payers) {
+                shown.reserved = payer.reserved;
+                parties.insert(payer.party);
             }
         }
         for entity in entities {
@@ -140,6 +200,24 @@ impl RegistryWriter {
         for party in parties {
             self.shared.purses.insert(party, world.ledger().purse(party));
         }
+        self.show_exposure(exposure);
+        // One that was over may be up again.
+        self.oldest = touched.calls.first().map_or(self.oldest, |first| self.oldest.min(*first));
+        self.show_oldest(world);
+    }
+
+    fn show_exposure(&self, change: ExposureChange) {
+        for (party, change) in change.0 {
+            let mut exposure = self.shared.exposures.entry(party).or_default();
+            *exposure = exposure.plus(change);
+        }
+    }
+
+    /// Looks for the first call that is up from where the one before was: each call is passed once.
+    fn show_oldest(&mut self, world: &World) {
+        let first = world.calls_from(self.oldest).find(|call| call.is_alive()).map(|call| call.id);
+        self.oldest = first.unwrap_or_else(|| world.next_call_id());
+        self.shared.oldest.store(first.map_or(0, |call| call.0), Ordering::Relaxed);
     }
 
     /// Shows another book, and the purses of the parties in it.
@@ -227,6 +305,16 @@ impl RegistryReader {
         self.shared.purses.get(&party).map(|purse| *purse).unwrap_or_default()
     }
 
+    /// What the seconds that NASes were told would cost a party beyond what is held of it.
+    pub fn exposure(&self, party: PartyKey) -> Money {
+        self.shared.exposures.get(&party).map(|exposure| *exposure).unwrap_or_default()
+    }
+
+    /// The call with the lowest number that is up.
+    pub fn oldest_call(&self) -> Option<Arc<Call>> {
+        self.call(CallId(self.shared.oldest.load(Ordering::Relaxed)))
+    }
+
     /// How many calls at once something has.
     pub fn slots(&self, entity: Entity) -> u32 {
         self.shared.slots.get(&entity).map_or(0, |taken| *taken)
@@ -278,9 +366,11 @@ impl Ord for ById {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::call::Flags;
+    use crate::domain::call::{Flags, Payer};
+    use crate::domain::decision::ReservedMoney;
     use crate::domain::id::AccountKey;
     use crate::domain::nas::{Guard, Interims, MissingStop, NasAbilities, SessionTimeoutFrom};
+    use crate::domain::rating::{PriceRule, Pricing};
     use crate::domain::time::Timestamp;
 
     fn call(id: u64) -> Call {
@@ -369,6 +459,72 @@ mod tests {
         published.publish(Event::Forgotten { calls: vec![CallId(2)] });
         assert_eq!(counts(&published.reader), (1, 0));
         assert_eq!(published.reader.call(CallId(2)), None);
+    }
+
+    fn payer(party: u32) -> Payer {
+        let rule = PriceRule::new("0.6".parse().unwrap(), Money::ZERO, 1, 1, 0);
+        Payer {
+            party: PartyKey(party),
+            pricing: Some(Pricing::by(rule)),
+            prefix: "".into(),
+            destination: "".into(),
+            reserved: Money::ZERO,
+            charged: Money::ZERO,
+        }
+    }
+
+    fn extended(call: u64, cents: i64) -> Event {
+        Event::Extended(ReservedMoney {
+            call: CallId(call),
+            amounts: vec![Money::from_micros(cents * 10_000)],
+            seconds: u64::try_from(cents).unwrap(),
+            affordable: 1_000,
+            means: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn more_that_is_reserved_shows_in_the_call_its_payer_and_what_is_at_risk() {
+        let mut published = Published::new();
+        let told = |id| Call { payers: vec![payer(7)], told_seconds: Some(100), ..call(id) };
+        published.publish(Event::CallOpened(Box::new(told(1))));
+        published.publish(Event::CallOpened(Box::new(told(2))));
+        let micros = |reader: &RegistryReader| reader.exposure(PartyKey(7)).micros();
+        assert_eq!(micros(&published.reader), 2_000_000);
+        let read_before = published.reader.call(CallId(1)).unwrap();
+        published.publish(extended(1, 60));
+        let shown = published.reader.call(CallId(1)).unwrap();
+        assert_eq!(Some(&*shown), published.world.call(CallId(1)));
+        assert_eq!(read_before.reservation, None, "who has read it keeps what was read");
+        assert_eq!(published.reader.purse(PartyKey(7)), published.world.ledger().purse(PartyKey(7)));
+        assert_eq!(micros(&published.reader), 1_400_000);
+        published.publish(extended(1, 60));
+        assert_eq!(micros(&published.reader), 1_000_000, "what is held beyond what was told takes nothing off others");
+        published.writer.show_all(&published.world);
+        assert_eq!(micros(&published.reader), 1_000_000);
+        published.publish(state(1, CallState::Terminated));
+        published.publish(Event::Forgotten { calls: vec![CallId(2)] });
+        assert_eq!(micros(&published.reader), 0);
+    }
+
+    #[test]
+    fn the_oldest_call_is_the_first_that_is_up() {
+        let mut published = Published::new();
+        let oldest = |published: &Published| published.reader.oldest_call().map(|call| call.id.0);
+        assert_eq!(oldest(&published), None);
+        for id in 1..=3 {
+            published.publish(Event::CallOpened(Box::new(call(id))));
+        }
+        assert_eq!(oldest(&published), Some(1));
+        published.publish(state(2, CallState::Terminated));
+        published.publish(state(1, CallState::Terminated));
+        assert_eq!(oldest(&published), Some(3));
+        published.publish(Event::Revived { call: CallId(2) });
+        assert_eq!(oldest(&published), Some(2));
+        published.publish(Event::Forgotten { calls: vec![CallId(1), CallId(2), CallId(3)] });
+        assert_eq!(oldest(&published), None);
+        published.publish(Event::CallOpened(Box::new(call(4))));
+        assert_eq!(oldest(&published), Some(4));
     }
 
     #[test]
