@@ -185,9 +185,17 @@ pub fn is_routine(event: &Event) -> bool {
     )
 }
 
+/// Lines that are kept free of routine.
+const KEPT_FREE: u32 = 40;
+
+/// Whether new lines of a call all find room after so many, whatever they are.
+pub fn finds_room(kept_already: u32, lines: &[LogLine]) -> bool {
+    let room = super::LOG_LINES_MAX.saturating_sub(KEPT_FREE).saturating_sub(kept_already);
+    u32::try_from(lines.len()).is_ok_and(|lines| lines <= room)
+}
+
 /// Of new lines of a call, those that still find room after so many; and whether some do not.
 pub fn cut_log(kept_already: u32, lines: Vec<LogLine>) -> (Vec<LogLine>, bool) {
-    const KEPT_FREE: u32 = 40;
     let max = super::LOG_LINES_MAX;
     let offered = lines.len();
     let mut room = usize::try_from(max.saturating_sub(kept_already)).unwrap_or(0);
@@ -329,5 +337,8 @@ mod tests {
         assert_eq!(kept.last(), Some(&end()));
         assert_eq!(cut_log(200, vec![end()]), (vec![], true));
         assert_eq!(cut_log(0, vec![told()]), (vec![told()], false));
+        let three = [told(), told(), told()];
+        assert!(finds_room(157, &three) && !cut_log(157, three.to_vec()).1);
+        assert!(!finds_room(158, &three) && cut_log(158, three.to_vec()).1);
     }
 }

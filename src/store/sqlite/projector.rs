@@ -172,6 +172,7 @@ struct Follower {
     facts_since_snapshot: u64,
     /// The record of the last snapshot that the keeper was given.
     snapshot_asked: u64,
+    log_lengths: write::LogLengths,
     /// Built and not written yet: it is written before anything else is built.
     group: Option<Group>,
     /// Why nothing more can be projected.
@@ -238,6 +239,7 @@ fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Wri
         jobs,
         facts_since_snapshot,
         snapshot_asked: 0,
+        log_lengths: write::LogLengths::default(),
         group: None,
         broken: None,
     }
@@ -286,6 +288,7 @@ impl Follower {
         if (group.rows.facts > 0 || !group.rejections.is_empty())
             && let Err(error) = self.write(&group)
         {
+            self.log_lengths.forget();
             self.group = Some(group);
             return Err(error);
         }
@@ -354,7 +357,7 @@ impl Follower {
     }
 
     /// One transaction, with the sequence that the tables reach by it: they have a group once.
-    fn write(&self, group: &Group) -> Result<(), StoreError> {
+    fn write(&mut self, group: &Group) -> Result<(), StoreError> {
         let failed = self.shared.tables_sql("writing the tables");
         let _turn = held(&self.shared.tables_turn);
         let transaction =
@@ -364,7 +367,7 @@ impl Follower {
             // An earlier attempt took effect though it did not say so.
             return Ok(());
         }
-        write::rows(&transaction, &group.rows).map_err(&failed)?;
+        write::rows(&transaction, &group.rows, &mut self.log_lengths).map_err(&failed)?;
         write::rejections(&transaction, &group.rejections).map_err(&failed)?;
         transaction.commit().map_err(failed)
     }

@@ -1,9 +1,11 @@
 //! Rows into the tables.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, Transaction};
 
 use super::super::LOG_LINES_MAX;
-use super::super::projection::{RejectionRow, Rows, cut_log};
+use super::super::projection::{RejectionRow, Rows, cut_log, finds_room};
 use super::super::query::{AuditLine, CdrLine, EntryLine, LogLine};
 use super::super::record::write_value;
 use super::super::replay::Totals;
@@ -11,6 +13,7 @@ use super::super::rows::{flags_text, integer};
 use crate::domain::book::BookChange;
 use crate::domain::call::Call;
 use crate::domain::carrier::{Carrier, Connection as Trunk};
+use crate::domain::decision::Event;
 use crate::domain::id::CallId;
 use crate::domain::nas::Nas;
 use crate::domain::number::NumberRule;
@@ -18,8 +21,35 @@ use crate::domain::party::{Account, NoCredit, Party, PartyKind};
 use crate::domain::tariff::Tariff;
 use crate::domain::time::Timestamp;
 
+/// Most calls of which it is known how long their log is.
+const LENGTHS_MAX: usize = 4_000_000;
+
+/// How long the logs of the calls are that are up, and whether they were cut: looked up once for each
+/// call, because a call's log grows with every chunk of it, and reading all of it again for each one
+/// would cost the more the longer calls last. True of what is committed only: to be forgotten where a
+/// group could not be written.
+#[derive(Debug, Default)]
+pub struct LogLengths(HashMap<CallId, (u32, bool)>);
+
+impl LogLengths {
+    /// They are to be looked up again.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    fn of(&mut self, tables: &Connection, call: CallId, first: &Event) -> rusqlite::Result<(u32, bool)> {
+        match self.0.get(&call) {
+            Some(known) => Ok(*known),
+            None if matches!(first, Event::CallOpened(_)) => Ok((0, false)),
+            None => tables
+                .prepare_cached("SELECT coalesce(sum(lines), 0), coalesce(max(cut), 0) FROM call_log WHERE call = ?1")?
+                .query_row([integer(call.0)], |row| Ok((row.get(0)?, row.get(1)?))),
+        }
+    }
+}
+
 /// All rows of a group.
-pub fn rows(tables: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<()> {
+pub fn rows(tables: &Transaction<'_>, rows: &Rows, lengths: &mut LogLengths) -> rusqlite::Result<()> {
     for change in &rows.changes {
         book_change(tables, change)?;
     }
@@ -31,7 +61,14 @@ pub fn rows(tables: &Transaction<'_>, rows: &Rows) -> rusqlite::Result<()> {
         ended_call(tables, call)?;
     }
     for (call, lines) in &rows.log {
-        call_log(tables, *call, lines)?;
+        call_log(tables, *call, lines, lengths)?;
+    }
+    // Little more is to come of them.
+    for call in rows.ended.keys() {
+        lengths.0.remove(call);
+    }
+    if lengths.0.len() > LENGTHS_MAX {
+        lengths.forget();
     }
     for line in &rows.audit {
         audit(tables, line)?;
@@ -158,22 +195,28 @@ fn ended_call(tables: &Connection, call: &Call) -> rusqlite::Result<()> {
     Ok(())
 }
 
+fn cut_some(kept: u32, lines: &[LogLine]) -> (Option<Vec<LogLine>>, bool) {
+    let (some, cut) = cut_log(kept, lines.to_vec());
+    (Some(some), cut)
+}
+
 /// Adds what still finds room in a call's log.
-fn call_log(tables: &Connection, call: CallId, lines: &[LogLine]) -> rusqlite::Result<()> {
-    let (kept, was_cut): (u32, bool) = tables
-        .prepare_cached("SELECT coalesce(sum(lines), 0), coalesce(max(cut), 0) FROM call_log WHERE call = ?1")?
-        .query_row([integer(call.0)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+fn call_log(tables: &Connection, call: CallId, lines: &[LogLine], lengths: &mut LogLengths) -> rusqlite::Result<()> {
+    let Some(first) = lines.first() else { return Ok(()) };
+    let (kept, was_cut) = lengths.of(tables, call, &first.event)?;
     if kept >= LOG_LINES_MAX && was_cut {
         return Ok(());
     }
-    let Some(first) = lines.first() else { return Ok(()) };
-    let (lines, cut) = cut_log(kept, lines.to_vec());
+    let (some, cut) = if finds_room(kept, lines) { (None, false) } else { cut_some(kept, lines) };
+    let lines = some.as_deref().unwrap_or(lines);
     if lines.is_empty() && was_cut {
         return Ok(());
     }
-    tables.prepare_cached("INSERT INTO call_log (call, at, lines, cut, body) VALUES (?1, ?2, ?3, ?4, ?5)")?.execute(
-        (integer(call.0), first.at.millis(), u32::try_from(lines.len()).unwrap_or(u32::MAX), cut, blob(&lines)?),
-    )?;
+    let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    tables
+        .prepare_cached("INSERT INTO call_log (call, at, lines, cut, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute((integer(call.0), first.at.millis(), count, cut, blob(&lines)?))?;
+    lengths.0.insert(call, (kept.saturating_add(count), was_cut || cut));
     Ok(())
 }
 
