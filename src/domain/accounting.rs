@@ -441,6 +441,8 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
             ending.is_unproven() && !ending.by_originate_leg && !draft.call.has_answer_leg() && seconds > 0
         }
     };
+    // That it failed is no news of one that was charged nothing: a Stop that still comes may know better.
+    let better = better && (packet.told.kind != AccountingKind::Failed || ending.seconds > 0);
     if !better {
         see_late_originate_leg(draft, packet, leg.as_ref());
         return;
