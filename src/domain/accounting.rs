@@ -486,6 +486,10 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         return;
     }
     let is_paying = draft.call.is_paying(&key);
+    // That it failed is no news of one that was charged nothing: a Stop that still comes may know better.
+    if is_paying && packet.told.kind == AccountingKind::Failed && ending.seconds == 0 {
+        return;
+    }
     let had_paying_leg = draft.call.has_paying_leg();
     if is_paying {
         reprice(draft, packet);

@@ -542,13 +542,12 @@ impl Auditor {
         let mut other_customer = other_account.and_then(|key| record.book.account(key)).map(|account| account.customer);
         for (payer, rule) in call.payers.iter_mut().zip(told) {
             let rule = rule.as_ref().map(NaiveRule::of);
-            let expected = number
-                .as_deref()
-                .and_then(|number| naive_rate(record.book, payer.party, number, call.opened_at))
-                .map(|rate| NaiveRule::of(&rate.price));
+            // What is no number says nothing of the number.
+            let number = number.as_deref().unwrap_or(&call.called);
+            let expected = naive_rate(record.book, payer.party, number, call.opened_at);
+            let expected = expected.map(|rate| NaiveRule::of(&rate.price));
             // Of what was told before and now, by this account and that, the dearer.
             let other = other_customer.take().and_then(|party| {
-                let number = number.as_deref().unwrap_or(&call.called);
                 naive_rate(record.book, party, number, call.opened_at).map(|rate| NaiveRule::of(&rate.price))
             });
             let expected = dearer(payer.told, dearer(expected, other));
@@ -661,7 +660,10 @@ impl Auditor {
             _ => 0,
         };
         let granted = match (call.abilities.missing_stop, ending.reason) {
-            (MissingStop::Grant, EndReason::GrantOverdue) => call.told_seconds.unwrap_or(0).min(call.reserved_seconds),
+            (MissingStop::Grant, EndReason::GrantOverdue) => {
+                let reserved = if call.is_open { call.reserved_seconds } else { 0 };
+                call.told_seconds.unwrap_or(0).min(reserved)
+            }
             _ => 0,
         };
         let at_most = match call.ended_side {
