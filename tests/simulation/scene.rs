@@ -306,8 +306,9 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
             habits.reuses_names = true;
             habits.event_timestamps = true;
         }
-        // Its clock is wrong.
+        // Its clock is wrong: what it kept for long could not be told from another call.
         5 => {
+            habits.keeps_backlog = false;
             habits.clock_offset_millis = rng.i64(-7_200_000..7_200_000);
             habits.event_timestamps = true;
             habits.connect_times = rng.bool();

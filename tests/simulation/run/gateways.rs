@@ -94,7 +94,8 @@ impl Simulation {
             attempts: 0,
             is_confusing,
         });
-        self.auditor.real_calls.push(RealCall::default());
+        let by_wrong_clock = habits.clock_offset_millis != 0;
+        self.auditor.real_calls.push(RealCall { by_wrong_clock, ..RealCall::default() });
         if habits.authorizes {
             self.ask(call);
         } else {
