@@ -867,7 +867,7 @@ impl Auditor {
     }
 
     /// After a restart everything is asked again that was not answered.
-    pub fn restarted(&mut self, effects: &[Effect]) {
+    pub fn restarted(&mut self, effects: &[Effect], is_due: impl Fn(CallId) -> bool) {
         let mut forgotten = Vec::new();
         for id in &self.alive {
             let Some(call) = self.calls.get(id).filter(|call| call.abilities.has_disconnect_address) else { continue };
@@ -878,7 +878,7 @@ impl Auditor {
             let to_be_prolonged = call.abilities.guard == Guard::Extend
                 && (call.is_open && call.is_confirmed && !call.is_disconnecting && !call.is_repriced())
                 && call.told_seconds < Some(call.reserved_seconds);
-            if call.is_disconnecting && !call.is_answered && !is_disconnected {
+            if call.is_disconnecting && !call.is_answered && !is_disconnected && !is_due(*id) {
                 forgotten.push(format!("law 10: {id} is to be ended, and after a restart nobody does"));
             }
             if to_be_prolonged && !is_prolonged {

@@ -582,7 +582,13 @@ impl Simulation {
             Some(Planted::LoseEffects) => Vec::new(),
             _ => control::pending(&self.world, self.now),
         };
-        self.auditor.restarted(&effects);
+        self.world.resume(self.now);
+        // Whose turn to be asked again has come meanwhile is asked by the first tick.
+        let now = self.now;
+        let is_due = |id: CallId| {
+            self.world.call(id).and_then(|call| call.disconnect).is_some_and(|asked| asked.again_at <= now)
+        };
+        self.auditor.restarted(&effects, is_due);
         for effect in effects {
             self.ask_gateway(&effect);
         }
