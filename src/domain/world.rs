@@ -392,8 +392,12 @@ impl World {
             .or_else(by_session_id)
     }
 
-    /// The newest call that is up of those that a NAS names so.
+    /// The newest call that is up of those that a NAS names so; none where the packet's Class is that of
+    /// a call that was forgotten.
     pub(super) fn find_alive(&self, nas: NasKey, identity: &CallIdentity) -> Option<&Call> {
+        if identity.class.is_some_and(|class| class.0 < self.next_call && !self.calls.contains_key(&class)) {
+            return None;
+        }
         let of_key = identity.key.clone().and_then(|key| self.by_key.get(&(nas, key)));
         let of_session = self.by_session_id.get(&(nas, identity.session_id.clone()));
         let calls = of_key.into_iter().chain(of_session).flatten().filter_map(|id| self.calls.get(id));
@@ -1054,6 +1058,38 @@ mod tests {
                 assert_eq!(world.slots, anew.slots, "seed {seed}: {event:?}");
             }
         }
+    }
+
+    #[test]
+    fn the_class_of_a_forgotten_call_means_no_call_that_is_up() {
+        let mut world = World::new(Policy::default());
+        world.apply(at(100), &Event::CallOpened(Box::new(call(2, CallState::Trying))));
+        let found = |class: Option<u64>| {
+            let identity = CallIdentity {
+                class: class.map(CallId),
+                key: Some(CallKey((*b"key").into())),
+                session_id: (*b"session").into(),
+                ..CallIdentity::default()
+            };
+            world.find_alive(NasKey(1), &identity).map(|call| call.id.0)
+        };
+        assert_eq!([found(None), found(Some(2)), found(Some(1))], [Some(2), Some(2), None]);
+    }
+
+    #[test]
+    fn a_deadline_that_is_set_aside_or_after_an_outage_is_the_only_one_of_its_call() {
+        let mut world = World::new(Policy::default());
+        for id in [1, 2] {
+            world.apply(at(100), &Event::CallOpened(Box::new(call(id, CallState::Trying))));
+        }
+        assert!(world.put_off(CallId(1), at(500)));
+        world.resume(at(120));
+        let of = |world: &World, id: u64| world.deadlines.iter().filter(|(_, call)| call.0 == id).count();
+        assert_eq!([of(&world, 1), of(&world, 2)], [1, 1]);
+        assert!(world.deadlines.contains(&(at(500), CallId(1))), "as it was set aside");
+        world.apply(at(130), &Event::Flagged { call: CallId(1), flags: Flags::MISMATCH });
+        assert_eq!(of(&world, 1), 1);
+        assert!(!world.deadlines.contains(&(at(500), CallId(1))), "until something happens to it");
     }
 
     #[test]
