@@ -328,7 +328,7 @@ impl Tables {
         for (call, lines) in rows.log {
             let log = self.log.entry(call).or_default();
             let kept = u32::try_from(log.lines.len()).unwrap_or(u32::MAX);
-            let (lines, cut) = cut_log(kept, lines);
+            let (lines, cut) = cut_log(kept, lines.into_iter().map(|new| new.line).collect());
             log.lines.extend(lines);
             log.cut |= cut;
         }

@@ -37,9 +37,18 @@ pub struct Rows {
     /// Calls that are over, or over and changed since, as they are now.
     pub ended: BTreeMap<CallId, Box<Call>>,
     /// For each call what happened.
-    pub log: BTreeMap<CallId, Vec<LogLine>>,
+    pub log: BTreeMap<CallId, Vec<NewLine>>,
     /// What operators did.
     pub audit: Vec<AuditLine>,
+}
+
+/// A line that comes to a call's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLine {
+    /// The line.
+    pub line: LogLine,
+    /// Nothing is lost if it is written later, with others: it is routine, and the call is up.
+    pub may_wait: bool,
 }
 
 /// Turns facts into rows.
@@ -114,13 +123,22 @@ impl Projection {
             _ => None,
         };
         if let Some(call) = fact.event.call().or(of_entry) {
-            self.touched.insert(call);
+            // More is held for calls only that are up.
+            let is_up = matches!(fact.event, Event::Extended(_)) || self.is_up(call);
+            if !is_up {
+                self.touched.insert(call);
+            }
             // What is brought back is in the log already.
             if !matches!(fact.event, Event::Recalled(_)) {
-                rows.log.entry(call).or_default().push(LogLine { at, event: fact.event });
+                let may_wait = is_up && is_routine(&fact.event);
+                rows.log.entry(call).or_default().push(NewLine { line: LogLine { at, event: fact.event }, may_wait });
             }
         }
         Ok(())
+    }
+
+    fn is_up(&self, call: CallId) -> bool {
+        self.replay.world.call(call).is_some_and(Call::is_alive)
     }
 
     fn book_changed(
@@ -188,10 +206,9 @@ pub fn is_routine(event: &Event) -> bool {
 /// Lines that are kept free of routine.
 const KEPT_FREE: u32 = 40;
 
-/// Whether new lines of a call all find room after so many, whatever they are.
-pub fn finds_room(kept_already: u32, lines: &[LogLine]) -> bool {
-    let room = super::LOG_LINES_MAX.saturating_sub(KEPT_FREE).saturating_sub(kept_already);
-    u32::try_from(lines.len()).is_ok_and(|lines| lines <= room)
+/// Whether so many new lines of a call all find room after so many others, whatever they are.
+pub fn finds_room(kept_already: u32, lines: u32) -> bool {
+    lines <= super::LOG_LINES_MAX.saturating_sub(KEPT_FREE).saturating_sub(kept_already)
 }
 
 /// Of new lines of a call, those that still find room after so many; and whether some do not.
@@ -338,7 +355,7 @@ mod tests {
         assert_eq!(cut_log(200, vec![end()]), (vec![], true));
         assert_eq!(cut_log(0, vec![told()]), (vec![told()], false));
         let three = [told(), told(), told()];
-        assert!(finds_room(157, &three) && !cut_log(157, three.to_vec()).1);
-        assert!(!finds_room(158, &three) && cut_log(158, three.to_vec()).1);
+        assert!(finds_room(157, 3) && !cut_log(157, three.to_vec()).1);
+        assert!(!finds_room(158, 3) && cut_log(158, three.to_vec()).1);
     }
 }

@@ -75,6 +75,37 @@ pub fn write_value<T: Serialize>(value: &T) -> Result<Vec<u8>, RecordFault> {
     postcard::to_io(value, vec![FORMAT]).map_err(|_| RecordFault::Meaning)
 }
 
+/// Adds a value to others of its kind, for [`list_of`].
+pub fn write_item<T: Serialize>(value: &T, items: &mut Vec<u8>) -> Result<(), RecordFault> {
+    postcard::to_io(value, items).map(|_| ()).map_err(|_| RecordFault::Meaning)
+}
+
+/// So many values that were written one by one, as [`write_value`] writes a list of them.
+pub fn list_of(count: u32, items: &[u8]) -> Result<Vec<u8>, RecordFault> {
+    // A list is its length and then its values.
+    let mut list = postcard::to_io(&count, vec![FORMAT]).map_err(|_| RecordFault::Meaning)?;
+    list.extend_from_slice(items);
+    Ok(list)
+}
+
+/// Writes a value of the journal's file beside the records, and gives the checksum of it.
+pub fn write_checked<T: Serialize>(sequence: u64, value: &T) -> Result<(u32, Vec<u8>), RecordFault> {
+    let body = write_value(value)?;
+    Ok((checksum(sequence, &body), body))
+}
+
+/// Reads what [`write_checked`] wrote.
+///
+/// # Errors
+/// It is damaged, or of a format that is not known.
+pub fn read_checked<T: for<'a> Deserialize<'a>>(
+    sequence: u64,
+    stored_checksum: u32,
+    body: &[u8],
+) -> Result<T, RecordFault> {
+    read(sequence, stored_checksum, body)
+}
+
 /// Reads one value of the tables.
 ///
 /// # Errors
@@ -152,6 +183,17 @@ mod tests {
         let written = write_snapshot(3, &Book::default(), &world).unwrap();
         let read = read_snapshot(3, written.checksum, &written.body);
         assert_eq!(read, Ok(Snapshot { last_key: 0, book: Vec::new(), world: world.image() }));
+    }
+
+    #[test]
+    fn values_written_one_by_one_are_a_list() {
+        for count in [0, 1, 2, 200] {
+            let lines: Vec<Fact> = facts().into_iter().cycle().take(count).collect();
+            let mut items = Vec::new();
+            lines.iter().for_each(|line| write_item(line, &mut items).unwrap());
+            let list = list_of(u32::try_from(count).unwrap(), &items).unwrap();
+            assert_eq!(list, write_value(&lines).unwrap());
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -25,6 +26,7 @@ mod keeper;
 mod snapshot;
 
 // The tables' file.
+mod log_tails;
 mod projector;
 mod rates;
 mod reports;
@@ -44,6 +46,7 @@ pub use restore::{RestoreError, Restored};
 
 use connection::{JOURNAL, TABLES};
 use keeper::Keeper;
+use log_tails::LogTails;
 
 /// What a store is opened with.
 #[derive(Clone, Debug)]
@@ -178,6 +181,8 @@ struct Shared {
     /// The threads are to end: after catching up, or at once.
     closing: AtomicBool,
     abandoned: AtomicBool,
+    /// Changed by the projector together with the tables: who holds it sees both as of one record.
+    log_tails: RwLock<LogTails>,
     /// Told of whenever `projected` or `rejections_done` grew.
     moved: (Mutex<()>, Condvar),
     /// Held open for as long as anything may write.
@@ -203,6 +208,7 @@ impl Shared {
             keeper_error: Mutex::new(None),
             closing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
+            log_tails: RwLock::default(),
             moved: (Mutex::new(()), Condvar::new()),
             _lock: lock,
         }
@@ -223,6 +229,20 @@ impl Shared {
     fn tell_moved(&self) {
         drop(held(&self.moved.0));
         self.moved.1.notify_all();
+    }
+
+    fn log_tails_are_known(&self) -> bool {
+        self.log_tails.read().unwrap_or_else(PoisonError::into_inner).are_known()
+    }
+
+    /// Waits for a while until the tails of logs are known: shortly after a start the projector is still
+    /// reading them.
+    fn await_log_tails(&self, at_most: Duration) {
+        if !self.log_tails_are_known() {
+            let guard = held(&self.moved.0);
+            let waited = self.moved.1.wait_timeout_while(guard, at_most, |()| !self.log_tails_are_known());
+            drop(waited);
+        }
     }
 
     fn is_abandoned(&self) -> bool {

@@ -48,6 +48,7 @@ on_every_store! {
     records_come_in_pages,
     a_log_tells_a_call_from_its_beginning_to_its_end,
     a_log_is_cut_and_keeps_the_end,
+    the_log_of_a_call_that_is_up_has_each_line_once_however_often_it_dies,
     a_call_is_found_by_any_of_its_ids,
     a_forgotten_call_is_brought_back,
     a_correction_changes_what_is_brought_back,
@@ -405,6 +406,39 @@ fn a_log_is_cut_and_keeps_the_end<P: Place>() {
     assert!(log.cut);
     assert!(log.lines.len() <= LOG_LINES_MAX as usize, "{}", log.lines.len());
     assert!(log.lines.iter().any(|line| matches!(line.event, Event::Settled(_))), "the end is there");
+}
+
+fn the_log_of_a_call_that_is_up_has_each_line_once_however_often_it_dies<P: Place>() {
+    let (place, mut shop) = opened::<P>();
+    shop.top_up("1000", None);
+    shop.ask("one");
+    shop.wait(1);
+    shop.tell("one", AccountingKind::Start, None);
+    let call = shop.world.calls().next().unwrap().id;
+    for minute in 1..=40 {
+        // A chunk of it, and now and then an interim.
+        shop.wait(60);
+        if minute % 7 == 0 {
+            shop.tell("one", AccountingKind::Interim, Some(minute * 60));
+        }
+        match minute % 5 {
+            // Wherever the tables are.
+            0 => shop = reopened(&place, shop),
+            1 => {
+                shop.store.projector.flush(LONG).unwrap();
+                shop = reopened(&place, shop);
+            }
+            2 => {
+                shop.store.projector.close(LONG).unwrap();
+                shop = reopened(&place, shop);
+            }
+            _ => {}
+        }
+        let log = flushed(&shop).call_log(call).unwrap();
+        let told = shop.appended.iter().flatten().filter(|fact| fact.event.call() == Some(call));
+        let told: Vec<_> = told.map(|fact| (fact.at, &fact.event)).collect();
+        assert_eq!(log.lines.iter().map(|line| (line.at, &line.event)).collect::<Vec<_>>(), told, "minute {minute}");
+    }
 }
 
 fn a_call_is_found_by_any_of_its_ids<P: Place>() {

@@ -102,6 +102,12 @@ impl OnDisk {
         connection.execute(sql, []).unwrap()
     }
 
+    /// A number that a stranger reads from the tables.
+    fn count(&self, sql: &str) -> u64 {
+        let connection = rusqlite::Connection::open(self.tables()).unwrap();
+        connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
+    }
+
     /// A connection of a stranger to the journal.
     fn journal_sql(&self, sql: &str) -> usize {
         let connection = rusqlite::Connection::open(self.journal()).unwrap();

@@ -25,7 +25,7 @@ pub struct Schema {
 /// The schema of the tables.
 pub const TABLES: Schema = Schema { scripts: &[include_str!("tables_1.sql")] };
 /// The schema of the journal.
-pub const JOURNAL: Schema = Schema { scripts: &[include_str!("journal_1.sql")] };
+pub const JOURNAL: Schema = Schema { scripts: &[include_str!("journal_1.sql"), include_str!("journal_2.sql")] };
 
 impl Schema {
     /// The version that this program knows.
@@ -188,7 +188,7 @@ mod tests {
         let path = directory.path().join("a.db");
         drop(open_and_migrate(&path, &JOURNAL).unwrap());
         let connection = open_and_migrate(&path, &JOURNAL).unwrap();
-        assert_eq!(pragma(&connection, "user_version"), "Integer(1)");
+        assert_eq!(pragma(&connection, "user_version"), "Integer(2)");
     }
 
     #[test]
@@ -196,10 +196,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.db");
         drop(open_and_migrate(&path, &JOURNAL).unwrap());
-        let broken = Schema { scripts: &["", "CREATE TABLE half (a); CREATE TABLE half (a);"] };
+        let broken = Schema { scripts: &["", "", "CREATE TABLE half (a); CREATE TABLE half (a);"] };
         assert!(open_and_migrate(&path, &broken).is_err());
         let connection = open_and_migrate(&path, &JOURNAL).unwrap();
-        assert_eq!(schema_of(&path, &connection).unwrap(), 1);
+        assert_eq!(schema_of(&path, &connection).unwrap(), 2);
         assert!(connection.prepare("SELECT * FROM half").is_err(), "nothing is left of it");
     }
 
@@ -208,12 +208,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.db");
         drop(open_and_migrate(&path, &JOURNAL).unwrap());
-        let next = Schema { scripts: &["this script ran already", "CREATE TABLE further (a);"] };
+        let next = Schema { scripts: &["these scripts", "ran already", "CREATE TABLE further (a);"] };
         let connection = open_and_migrate(&path, &next).unwrap();
-        assert_eq!(schema_of(&path, &connection).unwrap(), 2);
+        assert_eq!(schema_of(&path, &connection).unwrap(), 3);
         drop(connection);
         let error = open_and_migrate(&path, &JOURNAL).unwrap_err();
-        assert!(matches!(error, StoreError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+        assert!(matches!(error, StoreError::NewerSchema { found: 3, known: 2, .. }), "{error}");
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::super::error::StoreError;
-use super::super::record::WrittenSnapshot;
 use super::super::rows::integer;
-use super::{Shared, connection, held, snapshot};
+use super::snapshot::{self, WholeSnapshot};
+use super::{Shared, connection, held};
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,7 +33,7 @@ pub struct Keeper {
     shared: Arc<Shared>,
     connection: Connection,
     /// What could not be written yet.
-    waiting: Option<WrittenSnapshot>,
+    waiting: Option<WholeSnapshot>,
 }
 
 impl Keeper {
@@ -55,7 +55,7 @@ impl Keeper {
     }
 
     /// Works until whoever sends the jobs is gone.
-    pub fn run(mut self, jobs: &Receiver<WrittenSnapshot>) {
+    pub fn run(mut self, jobs: &Receiver<WholeSnapshot>) {
         let mut wait = TICK;
         loop {
             match jobs.recv_timeout(wait) {
@@ -79,7 +79,7 @@ impl Keeper {
     fn write_waiting(&mut self) -> Result<(), StoreError> {
         if let Some(snapshot) = &self.waiting {
             snapshot::write(&self.shared, &self.connection, snapshot)?;
-            self.shared.snapshot.store(snapshot.sequence, Ordering::Release);
+            self.shared.snapshot.store(snapshot.sequence(), Ordering::Release);
             self.waiting = None;
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
@@ -10,11 +10,12 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::error::StoreError;
 use super::super::projection::{Projection, RejectionRow, Rejections, Rows};
-use super::super::record::WrittenSnapshot;
 use super::super::{Projector, ProjectorHealth};
 use super::connection::{self, JOURNAL};
 use super::keeper::Keeper;
-use super::{Shared, held, journal, snapshot, write};
+use super::log_tails::{LogChange, LogTails};
+use super::snapshot::{self, WholeSnapshot};
+use super::{Shared, held, journal, write};
 use crate::domain::decision::Fact;
 use crate::domain::time::Timestamp;
 
@@ -116,6 +117,7 @@ impl Projector for SqliteProjector {
         let rejections = shared.rejections_taken.load(Ordering::Acquire);
         let behind = || {
             shared.projected.load(Ordering::Acquire) < appended
+                || !shared.log_tails_are_known()
                 || shared.rejections_done.load(Ordering::Acquire) < rejections
         };
         self.thread.unpark();
@@ -130,7 +132,7 @@ impl Projector for SqliteProjector {
                 }
                 behind
             })
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner);
         drop(guard);
         if waited.timed_out() && behind() {
             let health = self.health();
@@ -168,7 +170,7 @@ struct Follower {
     projection: Projection,
     taken: Receiver<Vec<Fact>>,
     rejections: Rejections,
-    jobs: SyncSender<WrittenSnapshot>,
+    jobs: SyncSender<WholeSnapshot>,
     facts_since_snapshot: u64,
     /// The record of the last snapshot that the keeper was given.
     snapshot_asked: u64,
@@ -191,6 +193,7 @@ struct Beginning {
     journal: Connection,
     tables: Connection,
     projection: Projection,
+    tails: LogTails,
     facts_since_snapshot: u64,
 }
 
@@ -200,25 +203,38 @@ impl Beginning {
         let tables = connection::open_writer(shared.tables_path())?;
         let projected = shared.projected.load(Ordering::Acquire);
         let (path, policy) = (&shared.journal_path, shared.options.policy);
-        let mut replay = snapshot::newest(path, &journal, policy, projected)?;
+        let replay = snapshot::newest(path, &journal, policy, projected)?;
+        let stands_at = replay.sequence;
+        let tails = snapshot::log_tails(path, &journal, stands_at)?;
+        // Rows of before were written without any of it: nothing waits where the tables are.
+        let follows_tails = tails.is_some();
+        let mut tails = tails.unwrap_or_default();
+        let mut projection = Projection::new(replay);
         let newest = shared.snapshot.load(Ordering::Acquire);
         let mut facts_since_snapshot: u64 = 0;
-        let missing = projected.saturating_sub(replay.sequence);
+        let missing = projected.saturating_sub(stands_at);
         if missing > 0 {
-            journal::read_after(path, &journal, replay.sequence, Some(missing), |sequence, facts| {
+            journal::read_after(path, &journal, stands_at, Some(missing), |sequence, facts| {
                 if sequence > newest {
                     let count = u64::try_from(facts.len()).unwrap_or(0);
                     facts_since_snapshot = facts_since_snapshot.saturating_add(count);
                 }
-                replay.record(sequence, &facts)
+                // These rows are in the tables already; what waits behind them is not.
+                let mut rows = Rows::default();
+                projection.record(sequence, facts, &mut rows)?;
+                if follows_tails {
+                    tails.take_over(tails.change(&rows)?);
+                }
+                Ok(())
             })?;
+            projection.finish(&mut Rows::default());
         }
-        Ok(Beginning { journal, tables, projection: Projection::new(replay), facts_since_snapshot })
+        Ok(Beginning { journal, tables, projection, tails, facts_since_snapshot })
     }
 }
 
-fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<WrittenSnapshot>) {
-    let Beginning { journal, tables, projection, facts_since_snapshot } = loop {
+fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<WholeSnapshot>) {
+    let Beginning { journal, tables, projection, mut tails, facts_since_snapshot } = loop {
         match Beginning::read(shared) {
             Ok(beginning) => break beginning,
             Err(error) => tell_of(shared, &error),
@@ -228,6 +244,9 @@ fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Wri
         }
         thread::park_timeout(RETRY_WAIT);
     };
+    tails.begin();
+    *shared.log_tails.write().unwrap_or_else(PoisonError::into_inner) = tails;
+    shared.tell_moved();
     let rejections = Rejections::default();
     Follower {
         shared: Arc::clone(shared),
@@ -359,17 +378,24 @@ impl Follower {
     /// One transaction, with the sequence that the tables reach by it: they have a group once.
     fn write(&mut self, group: &Group) -> Result<(), StoreError> {
         let failed = self.shared.tables_sql("writing the tables");
+        let log = self.log_change(&group.rows)?;
         let _turn = held(&self.shared.tables_turn);
         let transaction =
             rusqlite::Transaction::new_unchecked(&self.tables, TransactionBehavior::Immediate).map_err(&failed)?;
         let reached = write::projected(&transaction).map_err(&failed)?;
-        if reached >= group.rows.sequence && group.rows.facts > 0 {
-            // An earlier attempt took effect though it did not say so.
-            return Ok(());
+        // Where it says that it has them, an earlier attempt took effect though it did not say so.
+        if reached < group.rows.sequence || group.rows.facts == 0 {
+            write::rows(&transaction, &group.rows, &log, &mut self.log_lengths).map_err(&failed)?;
+            write::rejections(&transaction, &group.rejections).map_err(&failed)?;
         }
-        write::rows(&transaction, &group.rows, &mut self.log_lengths).map_err(&failed)?;
-        write::rejections(&transaction, &group.rejections).map_err(&failed)?;
-        transaction.commit().map_err(failed)
+        let mut tails = self.shared.log_tails.write().unwrap_or_else(PoisonError::into_inner);
+        transaction.commit().map_err(failed)?;
+        tails.take_over(log);
+        Ok(())
+    }
+
+    fn log_change(&self, rows: &Rows) -> Result<LogChange, StoreError> {
+        self.shared.log_tails.read().unwrap_or_else(PoisonError::into_inner).change(rows)
     }
 
     /// Asks the keeper for a snapshot when it is time; when the keeper is at work, another time.
@@ -378,8 +404,8 @@ impl Follower {
         if is_busy || self.facts_since_snapshot < self.facts_between_snapshots() {
             return Ok(());
         }
-        let snapshot = self.projection.replay().written_snapshot()?;
-        let sequence = snapshot.sequence;
+        let snapshot = self.snapshot()?;
+        let sequence = snapshot.sequence();
         if self.jobs.try_send(snapshot).is_ok() {
             self.snapshot_asked = sequence;
             self.facts_since_snapshot = 0;
@@ -392,11 +418,18 @@ impl Follower {
         facts_between_snapshots(self.shared.options.snapshot_facts, calls)
     }
 
+    fn snapshot(&self) -> Result<WholeSnapshot, StoreError> {
+        let tails = self.shared.log_tails.read().unwrap_or_else(PoisonError::into_inner);
+        WholeSnapshot::of(self.projection.replay(), &tails)
+    }
+
     fn last_snapshot(&mut self) {
-        if self.facts_since_snapshot == 0 {
+        // A group that could not be written is in World here and not in the tails; half a record is in
+        // neither whole.
+        if self.facts_since_snapshot == 0 || self.group.is_some() || self.broken.is_some() {
             return;
         }
-        let lost = match self.projection.replay().written_snapshot() {
+        let lost = match self.snapshot() {
             Ok(snapshot) => self.jobs.send(snapshot).err().map(|_| "the keeper is gone".to_owned()),
             Err(error) => Some(error.to_string()),
         };

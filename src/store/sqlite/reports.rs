@@ -1,6 +1,6 @@
 //! The tables, read: on connections that cannot write, a page at a time.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::types::Value;
@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::super::Reports;
 use super::super::error::StoreError;
+use super::super::projection::cut_log;
 use super::super::query::{
     AuditFilter, AuditLine, CallLog, CallName, CdrFilter, CdrLine, Cursor, EntryFilter, EntryLine, LogLine, Page,
     RejectionFilter, RejectionLine, Thing, Window, cdr_cursor, cut_page, entry_cursor,
@@ -17,6 +18,7 @@ use super::super::rows::{
     CDR_COLUMNS, CHARGE_COLUMNS, ENTRY_COLUMNS, integer, read_audit, read_cdr, read_charge, read_entry, read_rejection,
 };
 use super::connection::{self, TABLES};
+use super::log_tails::Lines;
 use super::{Shared, held};
 use crate::domain::call::Call;
 use crate::domain::command::CallIdentity;
@@ -27,6 +29,8 @@ use crate::domain::recall::{PastName, recall};
 const IDLE_CONNECTIONS_MAX: usize = 4;
 /// Most calls that a name may mean.
 const CALLS_FOUND_MAX: u32 = 50;
+/// How long a log that is asked for right after a start waits for its last lines.
+const TAILS_WAIT: Duration = Duration::from_secs(2);
 /// How long a stranger who has the file locked is waited for: the engine may be the one who asks.
 const STRANGER_WAIT: Duration = Duration::from_millis(500);
 
@@ -193,6 +197,9 @@ impl Reports for SqliteReports {
 
     fn call_log(&self, call: CallId) -> Result<CallLog, StoreError> {
         let values = [integer(call.0).into()];
+        self.shared.await_log_tails(TAILS_WAIT);
+        // Held over both reads: what waits becomes a row under the same lock.
+        let tails = self.shared.log_tails.read().unwrap_or_else(PoisonError::into_inner);
         let parts = self.ask(|tables| {
             self.lines(tables, "SELECT id, cut, body FROM call_log WHERE call = ? ORDER BY id", &values, |row| {
                 let failed = self.failed();
@@ -206,8 +213,15 @@ impl Reports for SqliteReports {
                 Ok((cut, lines))
             })
         })?;
-        let cut = parts.iter().any(|(cut, _)| *cut);
-        Ok(CallLog { lines: parts.into_iter().flat_map(|(_, lines)| lines).collect(), cut })
+        let waiting = tails.of(call).map(Lines::decode).transpose();
+        drop(tails);
+        let waiting = waiting.map_err(|why| StoreError::Row { table: "call_log", row: 0, why: why.to_string() })?;
+        let was_cut = parts.iter().any(|(cut, _)| *cut);
+        let mut lines: Vec<LogLine> = parts.into_iter().flat_map(|(_, lines)| lines).collect();
+        let kept = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+        let (waiting, cut) = cut_log(kept, waiting.unwrap_or_default());
+        lines.extend(waiting);
+        Ok(CallLog { lines, cut: was_cut || cut })
     }
 
     fn find_call(&self, text: &str) -> Result<Vec<CallId>, StoreError> {

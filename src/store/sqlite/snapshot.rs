@@ -1,4 +1,5 @@
-//! Snapshots of World and book: written in slices, read whole, the newest good one first.
+//! Snapshots of World and book, and of the tails of logs: written in slices, read whole, the newest
+//! good one first.
 
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use super::super::error::{RecordFault, StoreError};
 use super::super::record::{self, Snapshot, WrittenSnapshot};
 use super::super::replay::Replay;
 use super::super::rows::integer;
+use super::log_tails::LogTails;
 use super::{Shared, held, journal};
 use crate::domain::policy::Policy;
 
@@ -57,30 +59,87 @@ fn read_bytes(path: &Path, connection: &Connection, sequence: u64) -> Result<(u3
             Ok((row.get(0)?, row.get(1)?))
         })
         .map_err(failed)?;
-    let mut statement =
-        connection.prepare_cached("SELECT body FROM snapshot_slices WHERE snapshot = ?1 ORDER BY n").map_err(failed)?;
-    let mut rows = statement.query([integer(sequence)]).map_err(failed)?;
+    Ok((checksum, read_slices(path, connection, sequence, 0..slices)?))
+}
+
+fn read_slices(
+    path: &Path,
+    connection: &Connection,
+    sequence: u64,
+    numbers: std::ops::Range<i64>,
+) -> Result<Vec<u8>, StoreError> {
+    let failed = |error: rusqlite::Error| StoreError::sql(path, "reading a snapshot", &error);
+    let mut statement = connection
+        .prepare_cached("SELECT body FROM snapshot_slices WHERE snapshot = ?1 AND n >= ?2 AND n < ?3 ORDER BY n")
+        .map_err(failed)?;
+    let mut rows = statement.query((integer(sequence), numbers.start, numbers.end)).map_err(failed)?;
     let (mut body, mut count) = (Vec::new(), 0_i64);
     while let Some(row) = rows.next().map_err(failed)? {
         let slice = row.get_ref(0).map_err(failed)?;
         body.extend_from_slice(slice.as_blob().map_err(|error| failed(error.into()))?);
         count = count.saturating_add(1);
     }
-    if count != slices {
+    if count != numbers.end.saturating_sub(numbers.start) {
         return Err(StoreError::Snapshot { sequence, why: RecordFault::Checksum });
     }
-    Ok((checksum, body))
+    Ok(body)
+}
+
+/// The tails of the logs at a snapshot: `None` where every line became a row at once when it was taken.
+/// Before the first snapshot there are none.
+pub fn log_tails(path: &Path, connection: &Connection, sequence: u64) -> Result<Option<LogTails>, StoreError> {
+    if sequence == 0 {
+        return Ok(Some(LogTails::default()));
+    }
+    let failed = |error: rusqlite::Error| StoreError::sql(path, "reading a snapshot", &error);
+    let (slices, checksum, tails_slices): (i64, Option<u32>, Option<i64>) = connection
+        .query_row(
+            "SELECT slices, tails_checksum, tails_slices FROM snapshots WHERE sequence = ?1",
+            [integer(sequence)],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .map_err(failed)?;
+    let (Some(checksum), Some(tails_slices)) = (checksum, tails_slices) else { return Ok(None) };
+    let body = read_slices(path, connection, sequence, slices..slices.saturating_add(tails_slices))?;
+    let calls =
+        record::read_checked(sequence, checksum, &body).map_err(|why| StoreError::Snapshot { sequence, why })?;
+    Ok(Some(LogTails::restored(calls)))
+}
+
+/// All that a snapshot is written of.
+#[derive(Debug)]
+pub struct WholeSnapshot {
+    /// World and book.
+    pub world: WrittenSnapshot,
+    /// The tails of the logs: checksum and body.
+    pub log_tails: (u32, Vec<u8>),
+}
+
+impl WholeSnapshot {
+    /// World, book and tails as of one record.
+    pub fn of(replay: &Replay, log_tails: &LogTails) -> Result<WholeSnapshot, StoreError> {
+        let world = replay.written_snapshot()?;
+        let sequence = world.sequence;
+        let log_tails =
+            record::write_checked(sequence, log_tails.calls()).map_err(|why| StoreError::Snapshot { sequence, why })?;
+        Ok(WholeSnapshot { world, log_tails })
+    }
+
+    /// The record that it stands at.
+    pub fn sequence(&self) -> u64 {
+        self.world.sequence
+    }
 }
 
 /// Writes a snapshot, a slice a turn. What an earlier attempt left is replaced.
-pub fn write(shared: &Shared, connection: &Connection, snapshot: &WrittenSnapshot) -> Result<(), StoreError> {
-    let WrittenSnapshot { sequence, checksum, body } = snapshot;
+pub fn write(shared: &Shared, connection: &Connection, snapshot: &WholeSnapshot) -> Result<(), StoreError> {
+    let WholeSnapshot { world: WrittenSnapshot { sequence, checksum, body }, log_tails } = snapshot;
     let sequence = *sequence;
     remove(shared, connection, sequence)?;
     let failed = shared.journal_sql("writing a snapshot");
-    let slices = body.chunks(SLICE_BYTES);
-    let count = slices.len();
-    for (n, slice) in slices.enumerate() {
+    let (world, tails) = (body.chunks(SLICE_BYTES), log_tails.1.chunks(SLICE_BYTES));
+    let counts = [world.len(), tails.len()].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    for (n, slice) in world.chain(tails).enumerate() {
         let n = i64::try_from(n).unwrap_or(i64::MAX);
         let _turn = held(&shared.journal_turn);
         connection
@@ -88,12 +147,12 @@ pub fn write(shared: &Shared, connection: &Connection, snapshot: &WrittenSnapsho
             .and_then(|mut insert| insert.execute((integer(sequence), n, slice)))
             .map_err(&failed)?;
     }
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
     let _turn = held(&shared.journal_turn);
     connection
         .execute(
-            "INSERT INTO snapshots (sequence, checksum, slices) VALUES (?1, ?2, ?3)",
-            (integer(sequence), checksum, count),
+            "INSERT INTO snapshots (sequence, checksum, slices, tails_checksum, tails_slices)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            (integer(sequence), checksum, counts[0], log_tails.0, counts[1]),
         )
         .map(|_| ())
         .map_err(failed)

@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Transaction};
 
 use super::super::LOG_LINES_MAX;
+use super::super::error::RecordFault;
 use super::super::projection::{RejectionRow, Rows, cut_log, finds_room};
-use super::super::query::{AuditLine, CdrLine, EntryLine, LogLine};
+use super::super::query::{AuditLine, CdrLine, EntryLine};
 use super::super::record::write_value;
 use super::super::replay::Totals;
 use super::super::rows::{flags_text, integer};
+use super::log_tails::{Lines, LogChange};
 use crate::domain::book::BookChange;
 use crate::domain::call::Call;
 use crate::domain::carrier::{Carrier, Connection as Trunk};
-use crate::domain::decision::Event;
 use crate::domain::id::CallId;
 use crate::domain::nas::Nas;
 use crate::domain::number::NumberRule;
@@ -37,10 +38,10 @@ impl LogLengths {
         self.0.clear();
     }
 
-    fn of(&mut self, tables: &Connection, call: CallId, first: &Event) -> rusqlite::Result<(u32, bool)> {
+    fn of(&mut self, tables: &Connection, call: CallId, begins: bool) -> rusqlite::Result<(u32, bool)> {
         match self.0.get(&call) {
             Some(known) => Ok(*known),
-            None if matches!(first, Event::CallOpened(_)) => Ok((0, false)),
+            None if begins => Ok((0, false)),
             None => tables
                 .prepare_cached("SELECT coalesce(sum(lines), 0), coalesce(max(cut), 0) FROM call_log WHERE call = ?1")?
                 .query_row([integer(call.0)], |row| Ok((row.get(0)?, row.get(1)?))),
@@ -49,7 +50,7 @@ impl LogLengths {
 }
 
 /// All rows of a group.
-pub fn rows(tables: &Transaction<'_>, rows: &Rows, lengths: &mut LogLengths) -> rusqlite::Result<()> {
+pub fn rows(tables: &Transaction<'_>, rows: &Rows, log: &LogChange, lengths: &mut LogLengths) -> rusqlite::Result<()> {
     for change in &rows.changes {
         book_change(tables, change)?;
     }
@@ -60,7 +61,7 @@ pub fn rows(tables: &Transaction<'_>, rows: &Rows, lengths: &mut LogLengths) -> 
     for call in rows.ended.values() {
         ended_call(tables, call)?;
     }
-    for (call, lines) in &rows.log {
+    for (call, lines) in &log.rows {
         call_log(tables, *call, lines, lengths)?;
     }
     // Little more is to come of them.
@@ -195,27 +196,24 @@ fn ended_call(tables: &Connection, call: &Call) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn cut_some(kept: u32, lines: &[LogLine]) -> (Option<Vec<LogLine>>, bool) {
-    let (some, cut) = cut_log(kept, lines.to_vec());
-    (Some(some), cut)
-}
-
 /// Adds what still finds room in a call's log.
-fn call_log(tables: &Connection, call: CallId, lines: &[LogLine], lengths: &mut LogLengths) -> rusqlite::Result<()> {
-    let Some(first) = lines.first() else { return Ok(()) };
-    let (kept, was_cut) = lengths.of(tables, call, &first.event)?;
+fn call_log(tables: &Connection, call: CallId, lines: &Lines, lengths: &mut LogLengths) -> rusqlite::Result<()> {
+    let (kept, was_cut) = lengths.of(tables, call, lines.begin)?;
     if kept >= LOG_LINES_MAX && was_cut {
         return Ok(());
     }
-    let (some, cut) = if finds_room(kept, lines) { (None, false) } else { cut_some(kept, lines) };
-    let lines = some.as_deref().unwrap_or(lines);
-    if lines.is_empty() && was_cut {
+    let (count, cut, body) = if finds_room(kept, lines.count) {
+        (lines.count, false, lines.body().map_err(unwritable)?)
+    } else {
+        let (some, cut) = cut_log(kept, lines.decode().map_err(unwritable)?);
+        (u32::try_from(some.len()).unwrap_or(u32::MAX), cut, blob(&some)?)
+    };
+    if count == 0 && was_cut {
         return Ok(());
     }
-    let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
     tables
         .prepare_cached("INSERT INTO call_log (call, at, lines, cut, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute((integer(call.0), first.at.millis(), count, cut, blob(&lines)?))?;
+        .execute((integer(call.0), lines.at.millis(), count, cut, body))?;
     lengths.0.insert(call, (kept.saturating_add(count), was_cut || cut));
     Ok(())
 }
@@ -397,5 +395,9 @@ fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
 }
 
 fn blob<T: serde::Serialize>(value: &T) -> rusqlite::Result<Vec<u8>> {
-    write_value(value).map_err(|fault| rusqlite::Error::ToSqlConversionFailure(fault.into()))
+    write_value(value).map_err(unwritable)
+}
+
+fn unwritable(fault: RecordFault) -> rusqlite::Error {
+    rusqlite::Error::ToSqlConversionFailure(fault.into())
 }
