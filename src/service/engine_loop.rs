@@ -33,7 +33,7 @@ use crate::store::{AppendError, Journal, Loaded, StoreError};
 /// Most commands in a batch: bounds how long the first of them waits for the last.
 const BATCH_MAX: usize = 1_024;
 /// Most deadlines in a batch, so that a flood of them does not keep requests waiting.
-const TICKS_MAX: usize = 512;
+const TICKS_MAX: usize = 1_024;
 /// How long deadlines rest after some were met, milliseconds: what falls due meanwhile shares a commit.
 /// Nothing is late by it: what is sent to a NAS is sent ahead by more (`credit.margin_seconds`).
 const TICKS_GATHER_MILLIS: i64 = 50;

@@ -75,8 +75,8 @@ impl Shared {
 #[derive(Debug, Default)]
 pub struct Touched {
     calls: BTreeSet<CallId>,
-    /// Calls for which more was reserved and nothing else happened, as far as is known by now.
-    extended: BTreeSet<CallId>,
+    /// Calls for which more was reserved; what else happened to them is above.
+    extended: Vec<CallId>,
     parties: BTreeSet<PartyKey>,
 }
 
@@ -87,7 +87,7 @@ impl Touched {
             // Once a minute for every call that is up: what it changes is shown without a copy of all
             // that is known of the call.
             Event::Extended(money) => {
-                self.extended.insert(money.call);
+                self.extended.push(money.call);
             }
             _ => self.calls.extend(event.call()),
         }
@@ -200,7 +200,7 @@ impl RegistryWriter {
                 entities.extend(entities_of(call));
             }
         }
-        for id in touched.extended.difference(&touched.calls) {
+        for id in touched.extended.iter().filter(|id| !touched.calls.contains(id)) {
             let (Some(call), Some(mut shown)) = (world.call(*id), self.shared.calls.get_mut(id)) else { continue };
             // Who has just read it keeps what was read: a copy is made then.
             let shown = Arc::make_mut(&mut shown);

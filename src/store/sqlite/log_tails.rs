@@ -22,6 +22,8 @@ use crate::domain::time::Timestamp;
 
 /// So many lines that wait are a row.
 const TAIL_LINES_MAX: u32 = 8;
+/// What a line that waits takes as a rule, bytes.
+const LINE_BYTES: usize = 64;
 
 /// Some lines of a call that follow one another, as a row has them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +40,7 @@ pub struct Lines {
 
 impl Lines {
     fn one(line: &LogLine) -> Result<Lines, RecordFault> {
-        let mut encoded = Vec::new();
+        let mut encoded = Vec::with_capacity(LINE_BYTES);
         write_item(line, &mut encoded)?;
         let begin = matches!(line.event, Event::CallOpened(_));
         Ok(Lines { count: 1, at: line.at, begin, encoded })
@@ -141,12 +143,17 @@ impl LogTails {
             match change {
                 TailChange::Added(lines) => match self.calls.get_mut(&call) {
                     Some(tail) => tail.add(&lines),
-                    None => drop(self.calls.insert(call, lines)),
+                    None => self.keep(call, lines),
                 },
-                TailChange::Replaced(Some(lines)) => drop(self.calls.insert(call, lines)),
+                TailChange::Replaced(Some(lines)) => self.keep(call, lines),
                 TailChange::Replaced(None) => drop(self.calls.remove(&call)),
             }
         }
+    }
+
+    fn keep(&mut self, call: CallId, mut lines: Lines) {
+        lines.encoded.shrink_to_fit();
+        self.calls.insert(call, lines);
     }
 
     /// The tails that a snapshot has; not yet those of the tables.

@@ -37,6 +37,8 @@ const GROUP_WAIT: Duration = Duration::from_millis(200);
 const RETRY_WAIT: Duration = Duration::from_millis(500);
 /// Batches of rejections that wait for the thread.
 const REJECTIONS_WAITING: usize = 10_000;
+/// How often it is looked for rows that are old, seconds of World's time.
+const RETENTION_SECONDS: u64 = 60;
 /// Rows that are deleted in one step because they are old.
 const RETENTION_ROWS: u32 = 500;
 const SECONDS_A_DAY: u64 = 86_400;
@@ -175,6 +177,7 @@ struct Follower {
     /// The record of the last snapshot that the keeper was given.
     snapshot_asked: u64,
     log_lengths: write::LogLengths,
+    delete_again_at: Timestamp,
     /// Built and not written yet: it is written before anything else is built.
     group: Option<Group>,
     /// Why nothing more can be projected.
@@ -259,6 +262,7 @@ fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Who
         facts_since_snapshot,
         snapshot_asked: 0,
         log_lengths: write::LogLengths::default(),
+        delete_again_at: Timestamp::default(),
         group: None,
         broken: None,
     }
@@ -440,9 +444,12 @@ impl Follower {
 
     /// Deletes a few rows that are kept for a time only and are older than that; whether there may
     /// be more. The latest fact tells the time, so that the store needs no clock.
-    fn delete_old(&self) -> Result<bool, StoreError> {
+    fn delete_old(&mut self) -> Result<bool, StoreError> {
         let days = u64::from(self.shared.options.log_days);
         let now = self.projection.replay().world.last_instant();
+        if now < self.delete_again_at {
+            return Ok(false);
+        }
         let before: Timestamp = now.minus_seconds(days.saturating_mul(SECONDS_A_DAY));
         let failed = self.shared.tables_sql("deleting old logs");
         let _turn = held(&self.shared.tables_turn);
@@ -450,7 +457,11 @@ impl Follower {
         if deleted > 0 {
             self.tables.execute_batch(&format!("PRAGMA incremental_vacuum({RETENTION_ROWS})")).map_err(&failed)?;
         }
-        Ok(deleted >= RETENTION_ROWS)
+        let may_be_more = deleted >= RETENTION_ROWS;
+        if !may_be_more {
+            self.delete_again_at = now.plus_seconds(RETENTION_SECONDS);
+        }
+        Ok(may_be_more)
     }
 }
 
