@@ -10,7 +10,8 @@
 //! 2. [`service`]: one use case a file; the engine loop owns the world.
 //! 3. [`transport`]: sockets, HTTP, the command line.
 //!
-//! The roof: [`config`], [`clock`], [`metrics`], [`telemetry`], and [`app`], which builds the rest.
+//! The roof: [`config`], [`clock`], [`metrics`], [`telemetry`], and [`app`], which builds the rest;
+//! [`bridge`] is a process of its own beside a proxy.
 //!
 //! The life of a call: a datagram comes to [`transport`], is verified by [`wire`], understood by a
 //! [`dialect`], turned into a [`domain::command::Command`] by [`service`], decided by the engine, kept
@@ -27,6 +28,7 @@ pub mod service;
 pub mod transport;
 
 pub mod app;
+pub mod bridge;
 pub mod check;
 pub mod clock;
 pub mod config;

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// What is composed of all floors.
 const ROOF: &[&str] = &[
     "app.rs",
+    "bridge.rs",
     "check.rs",
     "clock.rs",
     "config",

@@ -18,10 +18,11 @@ const PREFIX: &str = "RINGFENCE_";
 /// Variables that the command line reads.
 const COMMAND_LINE_VARIABLES: [&str; 4] =
     ["RINGFENCE_CONFIG", "RINGFENCE_SERVER", "RINGFENCE_SOCKET", "RINGFENCE_TOKEN_FILE"];
-/// Beginnings of variables that are someone else's: secrets that a set-up file refers to, the
+/// Beginnings of variables that are someone else's: secrets that a set-up file refers to, the bridge's, the
 /// project's own tests and benches, and what Kubernetes sets in every container beside a service `ringfence`.
-const FOREIGN_BEGINNINGS: [&str; 6] = [
+const FOREIGN_BEGINNINGS: [&str; 7] = [
     "RINGFENCE_SECRET_",
+    "RINGFENCE_BRIDGE_",
     "RINGFENCE_BENCH_",
     "RINGFENCE_FUZZ_",
     "RINGFENCE_TEST_",

@@ -20,6 +20,9 @@ pub mod packet_log;
 pub mod control;
 pub mod nas_link;
 
+// What a proxy is asked for through the bridge.
+pub mod session_request;
+
 // How things are told to people.
 pub mod escape;
 pub mod explain;

@@ -1,5 +1,6 @@
 //! The outside: sockets, pages and commands. What they carry is decided a floor below.
 
+pub mod bridge;
 pub mod cli;
 pub mod coa_client;
 pub mod http;

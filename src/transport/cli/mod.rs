@@ -2,8 +2,8 @@
 //!
 //! No command touches the database: all ask the daemon, over its Unix socket or a URL. A table is
 //! for people, `--json` gives the API's own answer, and the exit code says how it went ([`Exit`]).
-//! Commands that are the daemon, or stand in for it (`serve`, `demo`, `check`, `db restore`), are
-//! known here but run by `main`.
+//! Commands that are the daemon, or stand in for it (`serve`, `demo`, `check`, `db restore`), and the
+//! `bridge`, are known here but run by `main`.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use table::Screen;
 pub mod account;
 pub mod apply;
 pub mod block;
+pub mod bridge;
 pub mod call;
 pub mod call_action;
 pub mod carrier;
@@ -105,6 +106,12 @@ pub enum Command {
         after_help = "Exit codes: 0 both are; 1 something is wrong with the configuration or the database; 2 bad usage.\n\nExamples:\n  ringfence check --config /etc/ringfence/ringfence.toml"
     )]
     Check(ConfigFile),
+    /// Stand beside a proxy without RFC 5176, and end its calls when a Disconnect-Request comes
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence bridge kamailio --from 192.0.2.5 --secret-file bridge.secret\n  ringfence bridge sippy --from 192.0.2.5 --secret-file bridge.secret"
+    )]
+    Bridge(bridge::BridgeProxy),
     /// What is done by asking the daemon.
     #[command(flatten)]
     Ask(Ask),
@@ -234,6 +241,7 @@ impl Cli {
                 Command::Serve(_)
                 | Command::Demo(_)
                 | Command::Check(_)
+                | Command::Bridge(_)
                 | Command::Ask(Ask::Db(db::DbVerb::Restore(_))),
                 Some(id),
             ) => {
@@ -250,7 +258,8 @@ impl Cli {
 }
 
 /// Commands that talk to no running daemon, by their names.
-const WITHOUT_DAEMON: [&[&str]; 4] = [&["serve"], &["demo"], &["check"], &["db", "restore"]];
+const WITHOUT_DAEMON: [&[&str]; 6] =
+    [&["serve"], &["demo"], &["check"], &["bridge", "kamailio"], &["bridge", "sippy"], &["db", "restore"]];
 
 /// All that can be typed. Options for talking to a daemon are no part of the help of commands that refuse
 /// them.

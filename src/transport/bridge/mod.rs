@@ -1,0 +1,26 @@
+//! The bridge: stands beside a proxy that speaks no RFC 5176 and obeys Disconnect-Requests for it.
+//!
+//! [`server`] hears the requests, proves them and answers; a [`Door`] is the proxy's own way to end a
+//! call: [`kamailio`] or [`sippy`]. What a request means is a floor below, in
+//! [`crate::service::session_request`].
+
+pub mod kamailio;
+pub mod server;
+pub mod sippy;
+
+use crate::service::session_request::Refusal;
+
+/// The way into a proxy. Each call of it takes no longer than the proxy is given, and a moment.
+pub trait Door: Send + Sync {
+    /// Ends the call of this Call-ID; when it comes back well, the proxy has no such call any more.
+    ///
+    /// # Errors
+    /// What keeps the call from being ended, as a NAK tells it.
+    fn end(&self, call: &[u8]) -> Result<(), Refusal>;
+
+    /// Whether somebody is behind the door, without changing anything.
+    ///
+    /// # Errors
+    /// Why nobody is, and what to look at.
+    fn knock(&self) -> Result<(), String>;
+}

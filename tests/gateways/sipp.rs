@@ -1,0 +1,71 @@
+//! sipp as a phone: a scenario file, an address of the loopback, one call.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::live::wait_until;
+
+/// A phone that is in a call, or waits for one.
+pub struct Phone(Child);
+
+impl Phone {
+    /// One that is called at this port, and plays a scenario of `tests/gateways/sipp`.
+    pub fn called(directory: &Path, scenario: &str, port: u16) -> Phone {
+        Phone::play(directory, scenario, port, |_| {})
+    }
+
+    /// One that calls `number` through the proxy at this port, with a Call-ID of its own choice.
+    pub fn calling(
+        directory: &Path,
+        scenario: &str,
+        port: u16,
+        proxy: u16,
+        number: &str,
+        call_id: impl AsRef<OsStr>,
+    ) -> Phone {
+        Phone::play(directory, scenario, port, |command| {
+            command.arg(format!("127.0.0.1:{proxy}")).args(["-s", number, "-cid_str"]).arg(call_id.as_ref());
+        })
+    }
+
+    fn play(directory: &Path, scenario: &str, port: u16, more: impl FnOnce(&mut Command)) -> Phone {
+        let file: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/gateways/sipp", scenario].iter().collect();
+        let mut command = Command::new("sipp");
+        more(&mut command);
+        let child = command
+            .arg("-sf")
+            .arg(file)
+            .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-m", "1", "-nostdin"])
+            .current_dir(directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        Phone(child.unwrap_or_else(|error| {
+            panic!("these tests need sipp ({error}); install it with: apt-get install sip-tester")
+        }))
+    }
+
+    /// Waits until its scenario is over; whether all went as it expects.
+    pub fn ended_well(&mut self) -> bool {
+        let mut status = None;
+        wait_until("the end of a call", || {
+            status = self.0.try_wait().expect("a child of ours");
+            status.is_some()
+        });
+        status.is_some_and(|status| status.success())
+    }
+
+    /// Whether its call goes on.
+    pub fn is_busy(&mut self) -> bool {
+        self.0.try_wait().expect("a child of ours").is_none()
+    }
+}
+
+impl Drop for Phone {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
