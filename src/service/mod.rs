@@ -21,6 +21,7 @@ pub mod control;
 pub mod nas_link;
 
 // How things are told to people.
+pub mod decode;
 pub mod escape;
 pub mod explain;
 pub mod names;
