@@ -22,6 +22,7 @@ pub mod apply;
 pub mod block;
 pub mod call;
 pub mod call_action;
+pub mod capture;
 pub mod carrier;
 pub mod cdr;
 pub mod client;
