@@ -23,6 +23,7 @@ use crate::domain::decision::{Effect, Fact};
 use crate::domain::id::NasKey;
 use crate::domain::policy::{FinalChunk, Policy};
 use crate::metrics::{Metrics, Port};
+use crate::service::admin::probe::Prober;
 use crate::service::admin::{self, Admin};
 use crate::service::alarms::Alarms;
 use crate::service::control::Control;
@@ -253,7 +254,8 @@ impl App {
             },
         )?;
         let (stop, stopping) = watch::channel(false);
-        let router = api::router(admin(&parts).watching(watched));
+        let prober = Prober::new(link.clone(), parts.metrics.clone(), parts.clock.clone());
+        let router = api::router(admin(&parts).watching(watched).probing(prober));
         let servers = {
             let _runtime = runtime.enter();
             let mut servers = vec![serving("the command line", doors.socket.serve(router.clone(), ended(&stopping)))];

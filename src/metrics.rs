@@ -187,14 +187,28 @@ impl Default for PacketCounters {
 }
 
 /// What came from one NAS and went to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NasCounters {
     ports: [PacketCounters; 2],
     /// Access-Requests without Message-Authenticator: each could have been forged on the way.
     pub without_message_authenticator: Counter,
     /// Accounting-Requests that tell nothing of a call or of the NAS: answered, not recorded.
     pub accounting_without_call: Counter,
+    /// What its packets show of its make and habits, by [`Sighting`].
+    pub sightings: CounterSet,
     last_packet_millis: AtomicI64,
+}
+
+impl Default for NasCounters {
+    fn default() -> NasCounters {
+        NasCounters {
+            ports: Default::default(),
+            without_message_authenticator: Counter::default(),
+            accounting_without_call: Counter::default(),
+            sightings: CounterSet::new(&SIGHTINGS),
+            last_packet_millis: AtomicI64::default(),
+        }
+    }
 }
 
 impl NasCounters {
@@ -235,6 +249,63 @@ impl Label for usize {
 }
 
 impl Label for crate::domain::decision::RejectReason {
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a packet shows of the make and the habits of its NAS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Sighting {
+    /// An Access-Request with Message-Authenticator.
+    SignedAccess,
+    /// One without.
+    UnsignedAccess,
+    /// Acct-Status-Type Start.
+    Start,
+    /// Stop.
+    Stop,
+    /// Failed (15).
+    Failed,
+    /// Interim-Update that a clock may have made.
+    ClockInterim,
+    /// Interim-Update with a SIP method: an event made it.
+    EventInterim,
+    /// An attribute under Cisco's vendor id.
+    CiscoLayout,
+    /// Under Quintum's.
+    QuintumLayout,
+    /// Under AudioCodes'.
+    AudiocodesLayout,
+    /// Sip-Method with Kamailio's number.
+    SerMethod,
+    /// Sip-Method with OpenSIPS' number.
+    OpensipsMethod,
+    /// Digest as before RFC 5090.
+    OldDigest,
+    /// Digest by RFC 5090.
+    Digest,
+}
+
+/// The names of [`Sighting`], in its order.
+pub const SIGHTINGS: [&str; 14] = [
+    "signed_access",
+    "unsigned_access",
+    "start",
+    "stop",
+    "failed",
+    "clock_interim",
+    "event_interim",
+    "cisco_layout",
+    "quintum_layout",
+    "audiocodes_layout",
+    "ser_method",
+    "opensips_method",
+    "old_digest",
+    "digest",
+];
+
+impl Label for Sighting {
     fn index(self) -> usize {
         self as usize
     }

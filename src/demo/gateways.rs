@@ -3,8 +3,7 @@
 //! Each exchange has a socket of its own, so that the calls of one gateway need not wait for each
 //! other; the daemon knows a gateway by its address alone.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::dialect::h323;
+use crate::transport::radius_client::random;
 use crate::wire::authenticator::Secret;
 use crate::wire::error::EncodeError;
 use crate::wire::kind;
@@ -201,13 +201,6 @@ fn conf_id_text(id: u128) -> String {
     let (second, rest) = rest.split_at(8);
     let (third, fourth) = rest.split_at(8);
     format!("h323-conf-id={first} {second} {third} {fourth}")
-}
-
-/// Bytes that nobody can guess, as a request's authenticator must be.
-fn random() -> io::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

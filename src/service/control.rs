@@ -119,6 +119,8 @@ impl Control {
     }
 
     fn answered(&self, id: CallId, asked: NasAsked, asked_before: u32, answer: NasAnswer) {
+        // Whoever forged an answer must not have changed what is done.
+        let answer = if matches!(answer, NasAnswer::NotBelieved(_)) { NasAnswer::Silent } else { answer };
         let asked_now = asked_before.saturating_add(1);
         if answer == NasAnswer::Silent && asked_now < TELLS_MAX {
             match self.registry.call(id).filter(|call| is_wanted(call, asked)) {
@@ -139,7 +141,9 @@ impl Control {
                 let outcome = if answer.is_gone() { DisconnectOutcome::Gone } else { DisconnectOutcome::Refused };
                 (outcome, Some(answer))
             }
-            NasAnswer::Silent => (DisconnectOutcome::Unanswered, Some(DisconnectAnswer::Unanswered)),
+            NasAnswer::Silent | NasAnswer::NotBelieved(_) => {
+                (DisconnectOutcome::Unanswered, Some(DisconnectAnswer::Unanswered))
+            }
             NasAnswer::NotSent(why) => {
                 if let Some(times) = self.not_sent.count(self.clock.now()) {
                     tracing::warn!(%call, times, "a gateway cannot be asked about a call: {why}");

@@ -15,6 +15,7 @@ pub mod authorize;
 pub mod caller;
 pub mod nas_table;
 pub mod packet_log;
+pub mod sightings;
 
 // What NASes are asked for.
 pub mod control;
@@ -24,9 +25,11 @@ pub mod nas_link;
 pub mod session_request;
 
 // How things are told to people.
+pub mod decode;
 pub mod escape;
 pub mod explain;
 pub mod names;
+pub mod sample;
 
 // What operators hand in.
 pub mod admin;

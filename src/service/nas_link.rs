@@ -81,8 +81,10 @@ pub enum NasAnswer {
         /// Why, where the NAS said it (RFC 5176 3.6).
         error_cause: Option<u32>,
     },
-    /// Sent again and again, and nothing came back that could be believed.
+    /// Sent again and again, and nothing came back.
     Silent,
+    /// Sent again and again, and what came back could not be believed: what did not hold.
+    NotBelieved(String),
     /// Never left this machine; why, for the log.
     NotSent(String),
     /// Not sent, or not sent again: it is not wanted any more.

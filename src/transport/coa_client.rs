@@ -275,6 +275,8 @@ struct Exchange {
     has_left: bool,
     /// Why it has not.
     failure: Option<String>,
+    /// Why the last answer was not believed.
+    not_believed: Option<String>,
 }
 
 /// One line a second for each cause.
@@ -442,6 +444,7 @@ impl Courier {
             ends: now.saturating_add(self.schedule.duration),
             has_left: false,
             failure: None,
+            not_believed: None,
         };
         self.exchanges.insert(place, exchange);
         self.transmit(place);
@@ -490,8 +493,9 @@ impl Courier {
                 self.serve(place.to);
             } else if exchange.sends >= self.schedule.sends_max || exchange.only_once.is_some() || now >= exchange.ends
             {
-                let answer = match exchange.failure.take() {
-                    Some(why) if !exchange.has_left => NasAnswer::NotSent(why),
+                let answer = match (exchange.failure.take(), exchange.not_believed.take()) {
+                    (Some(why), _) if !exchange.has_left => NasAnswer::NotSent(why),
+                    (_, Some(why)) => NasAnswer::NotBelieved(why),
                     _ => NasAnswer::Silent,
                 };
                 self.end(place, answer);
@@ -565,7 +569,12 @@ impl Courier {
                 };
                 self.end(place, answer);
             }
-            Err(error) => self.not_believed(from, &error),
+            Err(error) => {
+                if let Some(exchange) = self.exchanges.get_mut(&place) {
+                    exchange.not_believed = Some(error.to_string());
+                }
+                self.not_believed(from, &error);
+            }
         }
     }
 

@@ -4,6 +4,7 @@ pub mod bridge;
 pub mod cli;
 pub mod coa_client;
 pub mod http;
+pub mod radius_client;
 pub mod radius_server;
 pub mod reply_cache;
 pub mod udp;

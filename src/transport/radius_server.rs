@@ -25,6 +25,7 @@ use crate::service::engine_queue::{EngineHandle, SubmitError};
 use crate::service::log_pace::LogPace;
 use crate::service::nas_table::{NasEntry, NasTable};
 use crate::service::registry::RegistryReader;
+use crate::service::sightings;
 use crate::transport::reply_cache::{CacheLimits, ReplyCache, RequestKey, Seen};
 use crate::transport::udp::{self, Endpoint, Peer};
 use crate::wire::authenticator::{MessageAuthenticatorRule, Verified, verify_request};
@@ -333,6 +334,7 @@ impl Receiver {
         now: Timestamp,
     ) {
         nas.counters.saw_packet(now);
+        sightings::note(packet, &nas.counters);
         match packet.code() {
             Code::ACCESS_REQUEST => {
                 if nas.rule == MessageAuthenticatorRule::IfPresent && !packet.message_authenticator_present() {

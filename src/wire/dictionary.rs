@@ -29,7 +29,7 @@ pub use reader::{DEFINITIONS_MAX, FILE_BYTES_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, 
 pub const NO_VENDOR: u32 = 0;
 
 /// The files that are compiled in, by name; the first is the root.
-const BUILTIN: [(&str, &str); 9] = [
+const BUILTIN: [(&str, &str); 13] = [
     ("dictionary", include_str!("../../dictionaries/dictionary")),
     ("rfc2865", include_str!("../../dictionaries/rfc2865")),
     ("rfc2866", include_str!("../../dictionaries/rfc2866")),
@@ -39,6 +39,10 @@ const BUILTIN: [(&str, &str); 9] = [
     ("rfc5090", include_str!("../../dictionaries/rfc5090")),
     ("cisco", include_str!("../../dictionaries/cisco")),
     ("quintum", include_str!("../../dictionaries/quintum")),
+    ("sterman", include_str!("../../dictionaries/sterman")),
+    ("kamailio", include_str!("../../dictionaries/kamailio")),
+    ("opensips", include_str!("../../dictionaries/opensips")),
+    ("sippy", include_str!("../../dictionaries/sippy")),
 ];
 
 /// Vendors, attributes and values by name and by number. Names are found in any case.
@@ -55,17 +59,19 @@ pub struct Dictionary {
 impl Dictionary {
     /// The dictionary that is compiled in: the RFCs, Cisco and Quintum.
     pub fn builtin() -> &'static Dictionary {
-        static BUILTIN_DICTIONARY: LazyLock<Dictionary> = LazyLock::new(|| {
-            Dictionary::from_source("dictionary", &mut |name| {
-                BUILTIN
-                    .iter()
-                    .find(|(file, _)| *file == name)
-                    .map(|(_, text)| (*text).to_owned())
-                    .ok_or_else(|| "it is not compiled in".to_owned())
-            })
-            .expect("the compiled-in files never change at run time and a test reads them")
-        });
+        static BUILTIN_DICTIONARY: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::compiled_in("dictionary"));
         &BUILTIN_DICTIONARY
+    }
+
+    /// The dictionary that one of the compiled-in files is the root of: a make's own file gives
+    /// numbers the names that this make means. A root that is not there names nothing.
+    pub fn compiled_in(root: &str) -> Dictionary {
+        let mut source = |name: &str| {
+            let found = BUILTIN.iter().find(|(file, _)| *file == name);
+            found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| "it is not compiled in".to_owned())
+        };
+        // The compiled-in files never change at run time, and a test reads them.
+        Dictionary::from_source(root, &mut source).unwrap_or_default()
     }
 
     /// Reads a root file in a directory, and what it includes from there.
@@ -197,7 +203,7 @@ impl AttributeDefinition {
     }
 
     /// The value in the manner of its type; `None` where it does not fit the type.
-    fn readable(&self, bytes: &[u8]) -> Option<String> {
+    pub fn readable(&self, bytes: &[u8]) -> Option<String> {
         let number = |number: u64| match self.value_name(number) {
             Some(name) => name.to_owned(),
             None => number.to_string(),
@@ -357,6 +363,33 @@ mod tests {
         let loaded = Dictionary::load(&directory, "dictionary").expect("it is sound");
         assert_eq!(&loaded, Dictionary::builtin());
         assert_eq!(loaded.skipped(), 0);
+    }
+
+    #[test]
+    fn every_compiled_in_file_can_be_a_root() {
+        for (root, _) in BUILTIN {
+            let loaded = Dictionary::from_source(root, &mut |name| {
+                let found = BUILTIN.iter().find(|(file, _)| *file == name);
+                found.map(|(_, text)| (*text).to_owned()).ok_or_else(|| name.to_owned())
+            });
+            // A file of values alone needs the one that it adds to.
+            assert!(loaded.is_ok() || root.starts_with("rfc"), "{root}: {loaded:?}");
+            assert_eq!(Dictionary::compiled_in(root), loaded.unwrap_or_default());
+        }
+        assert_eq!(Dictionary::compiled_in("nobody"), Dictionary::default());
+    }
+
+    #[test]
+    fn a_number_has_the_name_that_its_make_means() {
+        let name = |root, number| {
+            let dictionary = Dictionary::compiled_in(root);
+            dictionary.attribute(NO_VENDOR, number).map(|definition| definition.name.clone()).unwrap_or_default()
+        };
+        assert_eq!(name("dictionary", 101), "Error-Cause");
+        assert_eq!(name("kamailio", 101), "Sip-Method");
+        assert_eq!(name("opensips", 101), "Error-Cause");
+        assert_eq!([name("kamailio", 206), name("opensips", 206)], ["Digest-Response", "Sip-From-Tag"]);
+        assert_eq!([name("sippy", 103), name("dictionary", 103)], ["", "Digest-Response"]);
     }
 
     #[test]

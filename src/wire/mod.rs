@@ -6,7 +6,7 @@
 //!
 //! Order of reading: [`packet`] (structure), [`attribute`] (what is inside), [`authenticator`]
 //! (proof of the shared secret), [`credential`] (proof of the caller), [`reply`] and [`request`]
-//! (making packets), [`value`] (typed values), [`dictionary`] (names), [`kind`] (numbers),
+//! (making packets), [`proof`] (both digests apart, for people), [`value`] (typed values), [`dictionary`] (names), [`kind`] (numbers),
 //! [`error`] (what can be wrong).
 //!
 //! | RFC | section | here |
@@ -35,6 +35,7 @@ pub mod dictionary;
 pub mod error;
 pub mod kind;
 pub mod packet;
+pub mod proof;
 pub mod reply;
 pub mod request;
 pub mod value;

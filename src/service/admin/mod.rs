@@ -31,6 +31,7 @@ mod calls;
 mod database;
 mod money;
 pub mod page;
+pub mod probe;
 mod quote;
 mod rate_table;
 mod records;
@@ -39,6 +40,7 @@ mod status;
 
 pub use calls::CallFilter;
 use error::AdminError;
+use probe::Prober;
 pub use records::{AuditQuery, CdrQuery, EntryQuery, RejectionQuery};
 
 /// So long who reads the tables waits for what was committed before.
@@ -54,6 +56,7 @@ pub struct Admin {
     projector: Arc<dyn Projector>,
     upkeep: Arc<dyn Upkeep>,
     clock: Clock,
+    prober: Option<Arc<Prober>>,
 }
 
 /// What an [`Admin`] is made of.
@@ -80,7 +83,13 @@ impl Admin {
         let Parts { engine, registry, reports, projector, rates, upkeep, clock } = parts;
         let engine = EngineDoor::new(engine);
         let catalogue = Catalogue::new(engine.clone(), registry.clone(), rates);
-        Admin { catalogue, engine, registry, reports, projector, upkeep, clock }
+        Admin { catalogue, engine, registry, reports, projector, upkeep, clock, prober: None }
+    }
+
+    /// The same, with somebody who asks gateways.
+    #[must_use]
+    pub fn probing(self, prober: Prober) -> Admin {
+        Admin { prober: Some(Arc::new(prober)), ..self }
     }
 
     /// The same, for an engine that is looked at before it is asked: while it cannot write, operators

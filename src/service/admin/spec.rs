@@ -32,6 +32,7 @@
 //! | `GET /calls/{id}/log` | any of its ids | 200 [`CallLogView`], oldest first |
 //! | `POST /calls/{id}/remove` | | 200 [`CallActionView`]; 409 if it is over |
 //! | `POST /calls/{id}/disconnect` | | 202 [`CallActionView`]; 409 if it is over |
+//! | `POST /nas/{id}/probe` | | 200 [`NasProbeView`]; 409 if it was probed less than 10 s ago |
 //! | `POST /call-actions` | [`CallActionSpec`], at most 1000 ids | 200 [`CallActionList`]: what became of each |
 //! | `GET /cdrs` | `?from= &to= &customer= &reseller= &account= &caller= &callee= &call_id= &result= &record_type= &nas= &carrier= &limit= &cursor=` | 200 [`CdrList`], newest first |
 //! | `GET /rejections` | `?from= &to= &reason= &account= &nas= &limit= &cursor=` | 200 [`RejectionList`], newest first |
@@ -684,6 +685,47 @@ pub struct NasView {
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// What can be learnt about a NAS from outside.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NasProbeView {
+    /// Its id.
+    pub id: String,
+    /// When a packet of it came last that could be proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_packet_at: Option<String>,
+    /// What was found out, from what it has sent since the daemon started.
+    pub findings: Vec<FindingView>,
+    /// What it answered when it was asked to end a call that it cannot have; absent without a disconnect address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disconnect: Option<DisconnectProbeView>,
+}
+
+/// Something that was found out about a NAS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FindingView {
+    /// What it is about.
+    pub about: String,
+    /// `good`, `odd`, `bad` or `unknown`.
+    pub verdict: String,
+    /// The same in words.
+    pub text: String,
+}
+
+/// What a NAS answers to a Disconnect-Request about a call that it cannot have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisconnectProbeView {
+    /// Where it was asked.
+    pub address: String,
+    /// `nak`, `ack`, `silent`, `not_believed` or `not_sent`.
+    pub answer: String,
+    /// Error-Cause of its answer; 503 is what should be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_cause: Option<u32>,
+    /// How long it took, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
 }
 
 /// A carrier.

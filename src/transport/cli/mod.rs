@@ -23,11 +23,13 @@ pub mod block;
 pub mod bridge;
 pub mod call;
 pub mod call_action;
+pub mod capture;
 pub mod carrier;
 pub mod cdr;
 pub mod client;
 pub mod context;
 pub mod db;
+pub mod decode;
 pub mod error;
 pub mod history;
 pub mod input;
@@ -40,6 +42,7 @@ pub mod setup_file;
 pub mod status;
 pub mod table;
 pub mod tariff;
+pub mod test;
 pub mod text;
 
 /// Where the daemon's socket is, as long as nobody says otherwise.
@@ -49,7 +52,9 @@ pub const SOCKET: &str = "ringfence.sock";
 pub const SOCKET_VARIABLE: &str = "RINGFENCE_ADMIN__SOCKET";
 
 /// The options of [`Remote`], by the names of its fields.
-const REMOTE_OPTIONS: [&str; 5] = ["socket", "server", "token_file", "timeout", "json"];
+const REMOTE_OPTIONS: [&str; 5] = ["socket", "server", "token_file", "timeout", JSON_OPTION];
+/// The one of them that is about the output.
+const JSON_OPTION: &str = "json";
 
 /// RADIUS authorization and accounting for phone services, with credit control while calls are up
 #[derive(Parser, Clone, Debug)]
@@ -88,6 +93,13 @@ pub struct Remote {
     /// Print the daemon's JSON instead of tables
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Remote {
+    /// What of it is about the output alone.
+    fn of_output(self) -> Remote {
+        Remote { socket: None, server: None, token_file: None, timeout: None, json: self.json }
+    }
 }
 
 /// What is to be done.
@@ -218,6 +230,17 @@ pub enum Ask {
     /// What operators changed
     #[command(subcommand, after_help = "Examples:\n  ringfence audit list")]
     Audit(history::AuditVerb),
+    /// Make captured packets readable: proofs, attributes, meaning; without a daemon
+    #[command(
+        after_help = "The secret is used for proofs and never shown; a .jsonl file may name one for each exchange. With --json each\npacket is an object on a line of its own. Exit codes: 0 all is sound; 1 something is malformed, not made with the\nsecret, or not to be read; 2 bad usage.\n\nExamples:\n  ringfence decode gateway.pcap --dialect cisco --secret-file gw1.secret\n  ringfence decode captures --dialect kamailio --brief\n  ringfence decode gateway.pcapng --port 11812 --json\n  ringfence decode 0c0100260000000000000000000000000000000050127c1d9aa45e4d5dabb1d2b6f0a3b7c9d1"
+    )]
+    Decode(decode::Decode),
+    /// Be a gateway: send one request to a server, or to a gateway, and read the answer; without a daemon
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  ringfence test status 127.0.0.1 --secret-file gw1.secret\n  ringfence test authorize 127.0.0.1 --secret-file gw1.secret --user alice --ask-password --caller 4940123 --callee 4930555 --session call-1"
+    )]
+    Test(test::TestVerb),
     /// The database: backed up, verified, restored
     #[command(
         subcommand,
@@ -235,14 +258,22 @@ impl Cli {
     fn of_matches(matches: ArgMatches) -> Result<Cli, clap::Error> {
         let cli = Cli::from_arg_matches(&matches)?;
         // What looks like a setting of the daemon must not be ignored in silence.
-        let typed = REMOTE_OPTIONS.into_iter().find(|id| matches.value_source(id) == Some(ValueSource::CommandLine));
+        let mut typed: Vec<&str> = REMOTE_OPTIONS
+            .into_iter()
+            .filter(|id| matches.value_source(id) == Some(ValueSource::CommandLine))
+            .collect();
+        // The one that some commands take is looked at last.
+        typed.sort_by_key(|id| *id == JSON_OPTION);
+        let typed = typed.first().copied();
         match (&cli.command, typed) {
+            // What they find can be printed as JSON; they talk to no daemon.
+            (Command::Ask(Ask::Decode(_) | Ask::Test(_)), None | Some(JSON_OPTION)) => Ok(cli),
             (
                 Command::Serve(_)
                 | Command::Demo(_)
                 | Command::Check(_)
                 | Command::Bridge(_)
-                | Command::Ask(Ask::Db(db::DbVerb::Restore(_))),
+                | Command::Ask(Ask::Db(db::DbVerb::Restore(_)) | Ask::Decode(_) | Ask::Test(_)),
                 Some(id),
             ) => {
                 let message = format!(
@@ -260,23 +291,30 @@ impl Cli {
 /// Commands that talk to no running daemon, by their names.
 const WITHOUT_DAEMON: [&[&str]; 6] =
     [&["serve"], &["demo"], &["check"], &["bridge", "kamailio"], &["bridge", "sippy"], &["db", "restore"]];
+/// Those of them that print what can be JSON.
+const WITH_JSON_ALONE: [&[&str]; 2] = [&["decode"], &["test"]];
 
 /// All that can be typed. Options for talking to a daemon are no part of the help of commands that refuse
 /// them.
 fn command_line() -> clap::Command {
-    fn without_remote(command: clap::Command, names: &[&str]) -> clap::Command {
+    fn without(command: clap::Command, names: &[&str], options: &[&str]) -> clap::Command {
         match names {
-            [name, below @ ..] => command.mut_subcommand(name, |command| without_remote(command, below)),
-            [] => command.mut_args(|argument| {
-                let hidden = REMOTE_OPTIONS.contains(&argument.get_id().as_str());
-                argument.hide(hidden)
-            }),
+            [name, below @ ..] => command.mut_subcommand(name, |command| without(command, below, options)),
+            [] => {
+                let hidden = command.mut_args(|argument| {
+                    let hidden = argument.is_hide_set() || options.contains(&argument.get_id().as_str());
+                    argument.hide(hidden)
+                });
+                hidden.mut_subcommands(|below| without(below, &[], options))
+            }
         }
     }
     let mut command = Cli::command();
     // Only then the commands have the options of all.
     command.build();
-    WITHOUT_DAEMON.into_iter().fold(command, without_remote)
+    let but_json: Vec<&str> = REMOTE_OPTIONS.into_iter().filter(|id| *id != JSON_OPTION).collect();
+    let command = WITHOUT_DAEMON.into_iter().fold(command, |command, names| without(command, names, &REMOTE_OPTIONS));
+    WITH_JSON_ALONE.into_iter().fold(command, |command, names| without(command, names, &but_json))
 }
 
 /// Asks the daemon, prints what came of it, and gives the code to end with. `environment` is that
@@ -291,6 +329,8 @@ pub fn run(remote: Remote, ask: Ask, environment: impl IntoIterator<Item = (Stri
     let can_ask = io::stdin().is_terminal() && notes_are_seen;
     let mut out = io::BufWriter::new(stdout.lock());
     let mut notes = stderr;
+    // What is for talking to a daemon may be wrong where no daemon is talked to.
+    let remote = if matches!(ask, Ask::Decode(_) | Ask::Test(_)) { remote.of_output() } else { remote };
     let outcome = client(&remote, &environment).and_then(|client| {
         let mut context = Context {
             client,
@@ -350,6 +390,8 @@ fn run_in(context: &mut Context<'_>, ask: Ask) -> Result<(), CliError> {
         Ask::Rejection(verb) => history::run_rejection(context, verb),
         Ask::Audit(verb) => history::run_audit(context, verb),
         Ask::Db(verb) => db::run(context, verb),
+        Ask::Decode(decode) => decode::run(context, decode),
+        Ask::Test(verb) => test::run(context, verb),
     }
 }
 
@@ -450,7 +492,7 @@ mod tests {
     #[test]
     fn every_noun_has_examples_that_are_understood() {
         let nouns = Cli::command().get_subcommands().filter(|noun| noun.has_subcommands()).cloned().collect::<Vec<_>>();
-        assert_eq!(nouns.len(), 13);
+        assert_eq!(nouns.len(), 14);
         for noun in nouns {
             let help = noun.get_after_help().map(ToString::to_string).unwrap_or_default();
             let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  ringfence ")).collect();
@@ -481,6 +523,14 @@ mod tests {
                 assert_eq!(help.contains(option), is_there, "{line} {option}: {help}");
             }
         }
+        for line in ["decode", "test status", "test authorize"] {
+            let words = words(&format!("ringfence {line} --help"));
+            let help = command_line().try_get_matches_from(words).unwrap_err().to_string();
+            assert!(help.contains("--json"), "{line}: {help}");
+            for option in ["--socket", "--server", "--token-file", "--timeout"] {
+                assert!(!help.contains(option), "{line} {option}: {help}");
+            }
+        }
     }
 
     #[test]
@@ -495,7 +545,13 @@ mod tests {
 
     #[test]
     fn what_is_for_the_client_is_not_ignored_by_the_daemon() {
-        for line in ["serve --socket x.sock", "--json check", "demo --server http://x", "db restore x --json"] {
+        for line in [
+            "serve --socket x.sock",
+            "--json check",
+            "demo --server http://x",
+            "db restore x --json",
+            "decode x --json --socket y",
+        ] {
             let matches = Cli::command().try_get_matches_from(words(&format!("ringfence {line}"))).unwrap();
             let error = Cli::of_matches(matches).unwrap_err();
             assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");

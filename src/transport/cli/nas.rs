@@ -5,17 +5,22 @@ use std::path::Path;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::client::Ask;
 use super::context::{Context, Environment};
-use super::error::CliError;
+use super::error::{CliError, Exit};
 use super::input::{self, Members, OrNone, Page};
 use super::noun::{Noun, Remove};
 use super::party::of_max;
 use super::secret::SecretFrom;
 use super::table::{Card, Column, Table, Text, Tone};
 use super::text::{rules, seconds};
-use crate::service::admin::spec::NasView;
+use crate::service::admin::spec::{FindingView, NasProbeView, NasView};
 
 const NASES: Noun = Noun { one: "nas", path: "nas" };
+
+/// The names of dialects.
+pub const DIALECTS: [&str; 9] =
+    ["rfc", "cisco", "quintum", "audiocodes", "kamailio", "opensips", "freeswitch", "asterisk", "sippy"];
 
 /// The verbs of `nas`.
 #[derive(Subcommand, Clone, Debug)]
@@ -61,6 +66,14 @@ pub enum NasVerb {
         #[command(flatten)]
         fields: Box<NasFields>,
     },
+    /// Find out what can be learnt of a gateway from outside
+    #[command(
+        after_help = "Tells what its packets have shown since the daemon started, and asks its disconnect address to end a call that it\ncannot have: the right answer is that there is no such call. Nothing changes by it. Exit code 1 where something is bad.\n\nExamples:\n  ringfence nas probe gw1"
+    )]
+    Probe {
+        /// The gateway
+        id: String,
+    },
     /// Remove gateways: what they send is dropped from then on
     #[command(after_help = "Examples:\n  ringfence nas remove gw1 --yes")]
     Remove(Remove),
@@ -72,8 +85,7 @@ pub struct NasFields {
     #[command(flatten)]
     secret: SharedSecret,
     /// How it means its attributes
-    #[arg(long, value_name = "DIALECT",
-        value_parser = ["rfc", "cisco", "quintum", "audiocodes", "kamailio", "opensips", "freeswitch", "asterisk", "sippy"])]
+    #[arg(long, value_name = "DIALECT", value_parser = DIALECTS)]
     dialect: Option<String>,
     /// How its calls are kept from outrunning what is reserved; default is chunk where it can be
     /// told to disconnect, else full
@@ -151,6 +163,14 @@ pub struct DisconnectSecret {
     disconnect_secret_file: Option<String>,
 }
 
+impl SharedSecret {
+    /// The one way of the three that was used.
+    pub fn source(self) -> Option<SecretFrom> {
+        let SharedSecret { secret, secret_env, secret_file } = self;
+        SecretFrom::one_of(secret, secret_env, secret_file)
+    }
+}
+
 impl std::fmt::Debug for SharedSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SharedSecret(hidden)")
@@ -180,7 +200,32 @@ pub fn run(context: &mut Context<'_>, verb: NasVerb) -> Result<(), CliError> {
             let members = fields.members(address, context.environment)?;
             noun.set(context, &id, members, card)
         }
+        NasVerb::Probe { id } => probe(context, &id),
         NasVerb::Remove(remove) => noun.remove(context, &remove),
+    }
+}
+
+fn probe(context: &mut Context<'_>, id: &str) -> Result<(), CliError> {
+    let answer = context.client.ask(Ask::post(format!("{}/probe", NASES.path_of(id))))?;
+    let probed: NasProbeView = answer.read()?;
+    if !context.printed_as_json(&answer)? {
+        let mut card = Card::new();
+        card.field("nas", &probed.id);
+        for FindingView { about, verdict, text } in &probed.findings {
+            let tone = match verdict.as_str() {
+                "good" => Tone::Good,
+                "odd" => Tone::Odd,
+                "bad" => Tone::Bad,
+                _ => Tone::Faint,
+            };
+            card.field(about, Text::toned(format!("{verdict}: {text}"), tone));
+        }
+        context.card(&card)?;
+    }
+    match probed.findings.iter().any(|finding| finding.verdict == "bad") {
+        // All has been said.
+        true => Err(CliError::new(Exit::Failed, Vec::new())),
+        false => Ok(()),
     }
 }
 
@@ -188,8 +233,7 @@ impl NasFields {
     fn members(self, address: Option<String>, environment: Environment<'_>) -> Result<Members, CliError> {
         let mut members = Members::new();
         members.set("address", address);
-        let SharedSecret { secret, secret_env, secret_file } = self.secret;
-        set_secret(SecretFrom::one_of(secret, secret_env, secret_file), environment, &mut members)?;
+        set_secret(self.secret.source(), environment, &mut members)?;
         members.set("dialect", self.dialect);
         members.set("guard", self.guard.map(or_default));
         members.set("grant_seconds_max", self.grant_seconds_max);

@@ -2,10 +2,14 @@
 //! daemon. What is sent is the value and where it came from.
 
 use std::fmt;
-use std::io::Read as _;
+use std::io::{self, BufRead as _, Read as _, Write};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use nix::sys::termios::{LocalFlags, SetArg, tcgetattr, tcsetattr};
+
 use super::context::Environment;
+use super::error::CliError;
 use super::input::Members;
 
 /// Longest secret that is read from a file, bytes.
@@ -78,6 +82,29 @@ pub fn take_away(name: &str, members: &mut Members) {
     for member in [name.to_owned(), format!("{name}_env"), format!("{name}_file"), format!("{name}_kept")] {
         members.set(&member, Some(serde_json::Value::Null));
     }
+}
+
+/// Asks for a secret at the terminal, which does not show what is typed.
+///
+/// # Errors
+/// The terminal cannot be told so; then nothing is read.
+pub fn ask_hidden(question: &str, notes: &mut dyn Write) -> Result<String, CliError> {
+    let failed = |error: &dyn fmt::Display| CliError::failed(format!("the terminal cannot be asked: {error}"));
+    let input = io::stdin();
+    let before = tcgetattr(input.as_fd()).map_err(|error| failed(&error))?;
+    let mut hiding = before.clone();
+    hiding.local_flags.remove(LocalFlags::ECHO);
+    hiding.local_flags.insert(LocalFlags::ECHONL);
+    let _ = write!(notes, "{question}");
+    let _ = notes.flush();
+    tcsetattr(input.as_fd(), SetArg::TCSAFLUSH, &hiding).map_err(|error| failed(&error))?;
+    let mut typed = String::new();
+    let read = input.lock().take(SECRET_BYTES_MAX).read_line(&mut typed);
+    // Whatever was read, the terminal is to show again what is typed.
+    let shown = tcsetattr(input.as_fd(), SetArg::TCSAFLUSH, &before);
+    read.map_err(|error| failed(&error))?;
+    shown.map_err(|error| failed(&error))?;
+    Ok(typed.trim_end_matches(['\n', '\r']).to_owned())
 }
 
 fn read_file(path: &Path) -> Result<String, String> {

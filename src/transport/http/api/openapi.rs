@@ -183,6 +183,7 @@ fn operations() -> Vec<Operation> {
         operation("get", "/rate-test", "What a call would cost", test, None, "200", Some("RateTestView")),
         operation("post", "/apply", "Make a setup file true", &[], Some("ApplyRequest"), "200", Some("ApplyReport")),
         operation("get", "/export", "The present setup", &["secrets", "rates"], None, "200", Some("SetupFile")),
+        operation("post", "/nas/{id}/probe", "What can be learnt of it", &[], None, "200", Some("NasProbeView")),
         operation("get", "/calls", "Calls in progress", calls, None, "200", Some("CallList")),
         operation("get", "/calls/{id}", "A call by any of its ids", &[], None, "200", Some("CallView")),
         operation("get", "/calls/{id}/log", "Its log", &[], None, "200", Some("CallLogView")),

@@ -5,11 +5,11 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::extract::{JsonBody, QueryOf};
+use super::extract::{JsonBody, QueryOf, Unread};
 use super::operator::Operator;
 use super::problem::ApiError;
 use super::records;
@@ -17,6 +17,7 @@ use crate::service::admin::Admin;
 use crate::service::admin::change::Change;
 use crate::service::admin::error::AdminError;
 use crate::service::admin::setup::{ThingList, ThingView, Window};
+use crate::service::admin::spec::NasProbeView;
 use crate::service::admin::thing::Kind;
 
 /// The nouns of the paths.
@@ -52,7 +53,16 @@ pub fn routes() -> Router<Admin> {
             router = router.route(&format!("/{noun}/{{id}}/entries"), records::entries_of(kind));
         }
     }
-    router
+    router.route("/nas/{id}/probe", post(probe))
+}
+
+async fn probe(
+    State(admin): State<Admin>,
+    Operator(by): Operator,
+    Path(id): Path<String>,
+    _: Unread,
+) -> Result<Json<NasProbeView>, ApiError> {
+    Ok(Json(admin.probe_nas(&by, &id).await?))
 }
 
 /// Which part of a list is wanted.
