@@ -8,6 +8,7 @@
 //!   `9:26 "text"` (vendor and number).
 //! - `reads` is followed by all that the dialect reads, one value a line, until an empty line:
 //!   what is missing there must be `None`, so that nothing is read by mistake.
+//! - `proves PASSWORD` holds a digest that was read against a password, and against another one.
 //! - `accept KEY=VALUE...` or `reject REASON...` makes a decision, and `writes` is followed by all
 //!   attributes of the reply, in order, without Message-Authenticator.
 //!
@@ -21,7 +22,7 @@ use ringfence::domain::command::CallIdentity;
 use ringfence::domain::decision::{Accept, Because, RejectReason, Rejected};
 use ringfence::domain::id::{CallId, NasKey, PartyKey};
 use ringfence::domain::money::Money;
-use ringfence::domain::nas::{DialectName, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, Nas};
 use ringfence::domain::secret::{Secret as DomainSecret, SecretSource};
 use ringfence::domain::time::Timestamp;
 use ringfence::wire::authenticator::Secret;
@@ -67,7 +68,7 @@ struct Block<'a> {
 
 impl Block<'_> {
     fn checks(&self) -> bool {
-        matches!(self.command, "reads" | "writes")
+        matches!(self.command, "reads" | "writes") || self.command.starts_with("proves ")
     }
 }
 
@@ -89,8 +90,8 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
             continue;
         }
         let word = line.split(' ').next().unwrap_or_default();
-        let command =
-            ["dialect", "packet", "access", "accounting", "reads", "accept", "reject", "writes"].contains(&word);
+        let command = ["dialect", "packet", "access", "accounting", "reads", "proves", "accept", "reject", "writes"]
+            .contains(&word);
         match blocks.last_mut() {
             Some(block) if open && !command => block.lines.push(line),
             _ => {
@@ -117,6 +118,7 @@ impl Runner {
             "access" => self.datagram = build(Code::ACCESS_REQUEST, &block.lines)?,
             "accounting" => self.datagram = build(Code::ACCOUNTING_REQUEST, &block.lines)?,
             "reads" => return compare(&block.lines, &self.read()?),
+            "proves" => return self.proves(arguments),
             "accept" => self.reply = self.accept(arguments)?,
             "reject" => self.reply = self.reject(arguments)?,
             "writes" => return compare(&block.lines, &self.reply),
@@ -135,6 +137,15 @@ impl Runner {
             Code::ACCESS_REQUEST => Ok(read_access(self.dialect, &packet)),
             Code::ACCOUNTING_REQUEST => Ok(read_accounting(self.dialect, &packet)),
             other => Err(format!("{other} is not a request that dialects read")),
+        }
+    }
+
+    fn proves(&self, password: &str) -> Result<(), String> {
+        let request = dialect_for(self.dialect).read_access(&self.packet()?, &nas(self.dialect), MARK);
+        let PasswordProof::Digest { answer, .. } = request.password else { return Err("  no digest".into()) };
+        match (answer.matches(password.as_bytes()), answer.matches(format!("{password}x").as_bytes())) {
+            (true, false) => Ok(()),
+            found => Err(format!("  right and wrong password: {found:?}")),
         }
     }
 
@@ -311,6 +322,29 @@ fn read_access(name: DialectName, packet: &Packet<'_>) -> Vec<String> {
         PasswordProof::Chap { response, challenge } => {
             lines.put("chap", Some(format!("{} {}", Hex(response), Hex(challenge))));
         }
+        PasswordProof::Digest { answer, mutual } => {
+            let text = |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).into_owned());
+            for (name, value) in [
+                ("digest_response", Some(answer.response)),
+                ("digest_username", Some(answer.username)),
+                ("digest_realm", Some(answer.realm)),
+                ("digest_nonce", Some(answer.nonce)),
+                ("digest_method", Some(answer.method)),
+                ("digest_uri", Some(answer.uri)),
+                ("digest_qop", answer.qop),
+                ("digest_algorithm", answer.algorithm),
+                ("digest_cnonce", answer.cnonce),
+                ("digest_nonce_count", answer.nonce_count),
+                ("digest_body", answer.body_digest),
+            ] {
+                lines.put(name, text(value.filter(|value| !value.is_empty())));
+            }
+            lines.put("digest_mutual", mutual.then_some("yes"));
+        }
+        PasswordProof::Challenge(asked) => {
+            lines.put("challenge_uri", Some(Quoted(asked.uri)));
+            lines.put("challenge_realm", asked.realm.map(Quoted));
+        }
         PasswordProof::None => {}
     }
     lines.identity(&request.identity, packet);
@@ -372,6 +406,9 @@ fn nas(dialect: DialectName) -> Nas {
         missing_stop: None,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

@@ -8,7 +8,8 @@ use crate::wire::reply::ReplyBuilder;
 
 use super::profile::{Profile, ReplyStyle};
 use super::{
-    AccessRequest, AccountingRequest, Asked, ClassMark, Dialect, NotACallPacket, h323, identification, reading, rfc,
+    AccessRequest, AccountingRequest, Asked, Challenge, ClassMark, Dialect, NotACallPacket, digest, h323,
+    identification, reading, rfc,
 };
 
 /// A make that is answered with h323 attributes.
@@ -33,7 +34,7 @@ impl Dialect for Cisco {
     }
 
     fn write_accept(&self, accept: &Accept, _: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
-        rfc::accept_attributes(accept, mark, reply);
+        rfc::accept_attributes(accept, asked, mark, reply);
         let profile = self.profile;
         // Some take an Accept without a code, or with any but 0, for a rejection.
         write_return_code(0, profile, asked, reply);
@@ -47,9 +48,13 @@ impl Dialect for Cisco {
         write(h323::BILLING_MODEL, &profile.billing_model.to_string(), profile, asked, reply);
     }
 
-    fn write_reject(&self, rejected: &Rejected, _: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
+    fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
         rfc::reject_attributes(rejected, reply);
-        write_return_code(self.profile.return_codes.code(rejected), self.profile, asked, reply);
+        write_return_code(self.profile.return_codes.code(rejected, nas), self.profile, asked, reply);
+    }
+
+    fn write_challenge(&self, challenge: &Challenge, reply: &mut ReplyBuilder) {
+        digest::write_challenge(challenge, reply);
     }
 
     fn identification(&self, packet: &Packet<'_>) -> Box<[u8]> {

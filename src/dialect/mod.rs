@@ -26,6 +26,7 @@
 
 pub mod cisco;
 pub mod class;
+mod digest;
 mod fields;
 pub mod h323;
 pub mod identification;
@@ -36,12 +37,14 @@ pub mod rfc;
 use std::net::IpAddr;
 
 pub use class::ClassMark;
+pub use digest::DIGEST_RESPONSES;
 
 use crate::domain::command::{Accounting, Authorize, CallIdentity, Proof, RawPacket};
 use crate::domain::decision::{Accept, Rejected};
 use crate::domain::id::{AccountKey, ConnectionKey, NasKey};
 use crate::domain::nas::{DialectName, Nas};
 use crate::domain::time::Timestamp;
+use crate::wire::digest::DigestAnswer;
 use crate::wire::packet::Packet;
 use crate::wire::reply::ReplyBuilder;
 
@@ -69,6 +72,9 @@ pub trait Dialect: Send + Sync {
 
     /// Writes the attributes of an Access-Reject (RFC 2865, 4.3).
     fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder);
+
+    /// Writes the attributes of an Access-Challenge (RFC 5090, 2.2.1).
+    fn write_challenge(&self, challenge: &Challenge, reply: &mut ReplyBuilder);
 
     /// The attributes by which this make finds the call for a Disconnect-Request (RFC 5176, 3),
     /// one after the other, each encoded as the NAS sent it.
@@ -150,8 +156,39 @@ pub enum PasswordProof<'a> {
         /// CHAP-Challenge, else the Request Authenticator.
         challenge: &'a [u8],
     },
-    /// Nothing that is understood.
+    /// The answer to a challenge.
+    Digest {
+        /// What was answered.
+        answer: DigestAnswer<'a>,
+        /// The NAS takes the proof that we know the password too: it speaks RFC 5090, and not the draft
+        /// before it.
+        mutual: bool,
+    },
+    /// No proof, and a request for a challenge (RFC 5090, 2.1.1).
+    Challenge(ChallengeAsked<'a>),
+    /// Nothing at all.
     None,
+}
+
+/// What a request says that asks for a challenge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChallengeAsked<'a> {
+    /// Digest-Realm, where the NAS has one in mind.
+    pub realm: Option<&'a [u8]>,
+    /// Digest-URI.
+    pub uri: &'a [u8],
+}
+
+/// A challenge, to be answered by the caller (Access-Challenge, RFC 5090, 2.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Digest-Realm.
+    pub realm: Box<[u8]>,
+    /// Digest-Nonce.
+    pub nonce: Box<str>,
+    /// The answer that came was right, and its nonce is used up: the caller need not be asked for
+    /// the password again.
+    pub stale: bool,
 }
 
 /// What of a request its reply depends on; small, and free of the packet, which may be gone by then.
@@ -159,6 +196,8 @@ pub enum PasswordProof<'a> {
 pub struct Asked {
     /// The vendor under which the request carried attributes of Cisco's layout, if it did.
     pub layout_vendor: Option<u32>,
+    /// The proof that we know the password too, for who asked with Digest (RFC 5090, 3.4).
+    pub response_auth: Option<Box<str>>,
 }
 
 /// An Accounting-Request, understood.

@@ -11,6 +11,7 @@ use crate::wire::packet::Packet;
 use crate::wire::{credential, kind, value};
 
 use super::class::ClassMark;
+use super::digest::{self, DigestRead};
 use super::fields::Fields;
 use super::profile::{CallName, Profile};
 use super::{
@@ -22,16 +23,18 @@ use super::{
 pub(super) fn access<'a>(packet: &Packet<'a>, profile: &Profile, mark: ClassMark) -> AccessRequest<'a> {
     let fields = Fields::of(packet, profile);
     let sides = Sides::of(&fields);
+    let service_type = fields.service_type.and_then(value::integer);
+    let asks_for_a_call = service_type.is_none_or(|service| !profile.no_call_services.contains(&service));
     AccessRequest {
         user_name: fields.user_name,
-        password: password(packet, &fields),
+        password: password(packet, &fields, profile),
         identity: identity(packet, &fields, profile, mark),
         caller: fields.calling.and_then(text),
-        called: fields.called.and_then(text),
+        called: fields.called.filter(|_| asks_for_a_call).and_then(text),
         caller_address: sides.caller_address,
         connection_address: sides.remote_address.filter(|_| sides.origin == LegOrigin::Originate),
-        service_type: fields.service_type.and_then(value::integer),
-        asked: Asked { layout_vendor: fields.layout_vendor },
+        service_type,
+        asked: Asked { layout_vendor: fields.layout_vendor, response_auth: None },
     }
 }
 
@@ -158,11 +161,19 @@ fn framed_address(fields: &Fields<'_>) -> Option<IpAddr> {
     names_someone.then_some(IpAddr::V4(address))
 }
 
-fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>) -> PasswordProof<'a> {
+/// A digest is what is meant where there is one (RFC 5090, 3.1).
+fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>, profile: &Profile) -> PasswordProof<'a> {
+    let digest = digest::read(packet, profile.digest_forms, fields.user_name);
+    if let Some(DigestRead::Answer { answer, mutual }) = digest {
+        return PasswordProof::Digest { answer, mutual };
+    }
     match (fields.user_password, fields.chap_password) {
         (Some(hidden), _) => PasswordProof::Pap(hidden),
         (None, Some(response)) => PasswordProof::Chap { response, challenge: credential::chap_challenge(packet) },
-        (None, None) => PasswordProof::None,
+        (None, None) => match digest {
+            Some(DigestRead::Asked(asked)) => PasswordProof::Challenge(asked),
+            _ => PasswordProof::None,
+        },
     }
 }
 

@@ -31,5 +31,6 @@ pub mod catalogue;
 pub mod engine_door;
 pub mod instant;
 pub mod nearest;
+pub mod nonces;
 pub mod rates;
 pub mod stale;

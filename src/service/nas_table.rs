@@ -116,7 +116,7 @@ mod tests {
     use super::*;
     use crate::domain::book::BookChange;
     use crate::domain::id::NasKey;
-    use crate::domain::nas::DialectName;
+    use crate::domain::nas::{DialectName, DigestNonces};
     use crate::domain::secret::SecretSource;
 
     fn table(networks: &[&str]) -> NasTable {
@@ -135,6 +135,9 @@ mod tests {
                 missing_stop: None,
                 session_timeout_from: None,
                 require_message_authenticator: true,
+                trusts_calls: false,
+                digest_nonces: DigestNonces::Gateway,
+                return_codes: Vec::new(),
                 routes: Vec::new(),
                 calls_max: None,
                 attempts_per_second_max: None,
