@@ -249,6 +249,7 @@ impl App {
                 registry: reader,
                 instance: loaded.instance,
                 nonces: Arc::new(Nonces::new(random_key()?)),
+                sessions: Arc::default(),
                 metrics,
                 clock,
                 cache: CacheLimits {
@@ -421,6 +422,7 @@ fn addresses(config: &Config, doors: &Doors) -> Addresses {
 /// What operators do to this daemon.
 fn admin(parts: &Parts) -> Admin {
     Admin::new(admin::Parts {
+        metrics: parts.metrics.clone(),
         engine: parts.engine.clone(),
         registry: parts.registry.clone(),
         reports: parts.reports.clone(),

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use crate::dialect::oddity::{ODDITIES, Oddity};
 use crate::domain::time::Timestamp;
 
 /// All that is counted since the process started.
@@ -187,14 +188,28 @@ impl Default for PacketCounters {
 }
 
 /// What came from one NAS and went to it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct NasCounters {
     ports: [PacketCounters; 2],
     /// Access-Requests without Message-Authenticator: each could have been forged on the way.
     pub without_message_authenticator: Counter,
     /// Accounting-Requests that tell nothing of a call or of the NAS: answered, not recorded.
     pub accounting_without_call: Counter,
+    /// What it got wrong, by [`ODDITIES`].
+    pub oddities: CounterSet,
     last_packet_millis: AtomicI64,
+}
+
+impl Default for NasCounters {
+    fn default() -> NasCounters {
+        NasCounters {
+            ports: Default::default(),
+            without_message_authenticator: Counter::default(),
+            accounting_without_call: Counter::default(),
+            oddities: CounterSet::new(&ODDITIES),
+            last_packet_millis: AtomicI64::default(),
+        }
+    }
 }
 
 impl NasCounters {
@@ -231,6 +246,12 @@ pub trait Label: Copy {
 impl Label for usize {
     fn index(self) -> usize {
         self
+    }
+}
+
+impl Label for Oddity {
+    fn index(self) -> usize {
+        self as usize
     }
 }
 

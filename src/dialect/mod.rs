@@ -11,9 +11,12 @@
 //! | `rfc` | complete |
 //! | `cisco` | complete |
 //! | `quintum`, `audiocodes` | as `cisco`, with their own vendor ids and bases of numbers |
-//! | `kamailio`, `opensips` | as `rfc`, with the numbers by which they tell of SIP; no Digest, no SIP-AVP replies |
+//! | `kamailio`, `opensips` | as `rfc`, with the numbers by which they tell of SIP, Digest in both forms, and what they ask that is no call; OpenSIPS is told its limit as SIP-AVP too |
 //! | `freeswitch`, `asterisk` | as `rfc` |
-//! | `sippy` | as `cisco`, with its broken fields ignored; no Routing entries, so it obeys no grant |
+//! | `sippy` | as `cisco`, with its broken fields ignored, Digest in both forms, and the limit in every route |
+//!
+//! Digest is read in the form of RFC 5090 from any. What clients are known to get wrong is named in
+//! [`oddity`]: it is counted, and not believed.
 //!
 //! To add a make: a constant in [`profile`], its line in [`dialect_for`], its vectors in
 //! `tests/vectors/dialects`; a file of its own only where its replies are shaped otherwise.
@@ -30,6 +33,7 @@ mod digest;
 mod fields;
 pub mod h323;
 pub mod identification;
+pub mod oddity;
 pub mod profile;
 mod reading;
 pub mod rfc;
@@ -47,6 +51,8 @@ use crate::domain::time::Timestamp;
 use crate::wire::digest::DigestAnswer;
 use crate::wire::packet::Packet;
 use crate::wire::reply::ReplyBuilder;
+
+use oddity::Oddities;
 
 /// How one make of NAS means its attributes.
 ///
@@ -216,6 +222,19 @@ pub struct LegReport {
     pub accounting: Accounting,
     /// The address of the one who calls, where this leg is the caller's and the NAS tells it.
     pub caller_address: Option<IpAddr>,
+    /// The tags of the SIP dialog, where the make tells them.
+    pub tags: Option<Tags>,
+    /// What the packet has wrong.
+    pub oddities: Oddities,
+}
+
+/// The tags of a SIP dialog (RFC 3261, 12), each as a number that is the same for the same tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tags {
+    /// Of the From header.
+    pub from: u64,
+    /// Of the To header.
+    pub to: u64,
 }
 
 /// What a NAS tells of itself.

@@ -50,6 +50,12 @@ pub struct Profile {
     pub sip_method: Option<u8>,
     /// The attribute in accounting with the SIP response code that made the packet.
     pub sip_response_code: Option<u8>,
+    /// The attributes in accounting with the tags of the dialog, From and To.
+    pub sip_tags: Option<(u8, u8)>,
+    /// The attribute by which a proxy is told what it keeps with a call, as `name#number`.
+    pub sip_avp: Option<u8>,
+    /// It is told where to send a call, and obeys a limit only where one comes with a route.
+    pub is_told_routes: bool,
     /// Attributes by which the NAS finds a call for a disconnect.
     pub identification: &'static [u8],
     /// Attributes of Cisco's layout by which it does.
@@ -68,7 +74,7 @@ pub enum ReplyStyle {
 /// Something that can name a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallName {
-    /// h323-conf-id, which all legs of a call share.
+    /// h323-conf-id, which all legs of a call share; h323-incoming-conf-id where there is none.
     ConfId,
     /// `call-id=` in an AVPair, or the vendor attribute of that name: the SIP Call-ID.
     CallId,
@@ -226,6 +232,9 @@ pub const RFC: Profile = Profile {
     believed: ALL_BELIEVED,
     sip_method: Some(101),
     sip_response_code: Some(102),
+    sip_tags: None,
+    sip_avp: None,
+    is_told_routes: false,
     identification: IDENTIFICATION,
     identification_layout: &[],
 };
@@ -249,8 +258,13 @@ pub const AUDIOCODES: Profile =
     Profile { name: DialectName::Audiocodes, reply_vendor: AUDIOCODES_VENDOR, cause_base: CauseBase::Decimal, ..CISCO };
 
 /// Kamailio: Acct-Session-Id is the SIP Call-ID.
-pub const KAMAILIO: Profile =
-    Profile { name: DialectName::Kamailio, digest_forms: PROXY_DIGEST_FORMS, no_call_services: PROXY_QUESTIONS, ..RFC };
+pub const KAMAILIO: Profile = Profile {
+    name: DialectName::Kamailio,
+    digest_forms: PROXY_DIGEST_FORMS,
+    no_call_services: PROXY_QUESTIONS,
+    sip_tags: Some((105, 104)),
+    ..RFC
+};
 
 /// Which of the two a proxy writes depends on the dictionary that it was given.
 const PROXY_DIGEST_FORMS: &[DigestForm] = &[DigestForm::Sterman, DigestForm::Rfc5090];
@@ -266,6 +280,9 @@ pub const OPENSIPS: Profile = Profile {
     no_call_services: PROXY_QUESTIONS,
     sip_method: Some(204),
     sip_response_code: Some(205),
+    sip_tags: Some((206, 207)),
+    // Its scripts see no other attribute of a reply.
+    sip_avp: Some(225),
     ..RFC
 };
 
@@ -283,6 +300,7 @@ pub const SIPPY: Profile = Profile {
     name: DialectName::Sippy,
     digest_forms: PROXY_DIGEST_FORMS,
     call_names: &[CallName::CallId, CallName::SessionId],
+    is_told_routes: true,
     believed: Believed { delay_time: false, interim_session_time: false, ..ALL_BELIEVED },
     ..CISCO
 };

@@ -37,6 +37,9 @@ impl Dialect for Rfc {
 
     fn write_accept(&self, accept: &Accept, _: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
         accept_attributes(accept, asked, mark, reply);
+        if let (Some(kind), Some(seconds)) = (self.profile.sip_avp, accept.session_timeout) {
+            reply.text(kind, &format!("session_timeout#{}", told_seconds(seconds)));
+        }
     }
 
     fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {

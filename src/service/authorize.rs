@@ -12,6 +12,7 @@ use crate::service::caller::{CallerTold, Hidden, Proven, find_account, prove};
 use crate::service::nas_table::NasEntry;
 use crate::service::nonces::{Nonces, RequestMark};
 use crate::service::packet_log::without_passwords;
+use crate::service::sessions::Sessions;
 use crate::wire::authenticator::Verified;
 use crate::wire::error::EncodeError;
 use crate::wire::packet::Code;
@@ -40,6 +41,7 @@ pub fn read(
     nas: &Arc<NasEntry>,
     book: &Book,
     nonces: &Nonces,
+    sessions: &Sessions,
     now: Timestamp,
 ) -> (AccessRead, PendingAccess) {
     let mut request = nas.dialect.read_access(packet, &nas.nas, nas.mark);
@@ -78,6 +80,7 @@ pub fn read(
         connection.map(|connection| connection.key),
         Some(without_passwords(packet)),
     );
+    nas.count(sessions.asked(&command, now));
     (AccessRead::Decide(Box::new(Command::Authorize(Box::new(command)))), pending)
 }
 

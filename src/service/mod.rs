@@ -33,4 +33,5 @@ pub mod instant;
 pub mod nearest;
 pub mod nonces;
 pub mod rates;
+pub mod sessions;
 pub mod stale;

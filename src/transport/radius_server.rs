@@ -26,6 +26,7 @@ use crate::service::log_pace::LogPace;
 use crate::service::nas_table::{NasEntry, NasTable};
 use crate::service::nonces::Nonces;
 use crate::service::registry::RegistryReader;
+use crate::service::sessions::Sessions;
 use crate::transport::reply_cache::{CacheLimits, ReplyCache, RequestKey, Seen};
 use crate::transport::udp::{self, Endpoint, Peer};
 use crate::wire::authenticator::{MessageAuthenticatorRule, Verified, verify_request};
@@ -49,6 +50,8 @@ pub struct RadiusParts {
     pub instance: u32,
     /// The nonces of Digest that we make.
     pub nonces: Arc<Nonces>,
+    /// The calls that clients' faults are seen by.
+    pub sessions: Arc<Sessions>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -341,7 +344,8 @@ impl Receiver {
                 if nas.rule == MessageAuthenticatorRule::IfPresent && !packet.message_authenticator_present() {
                     nas.counters.without_message_authenticator.increment();
                 }
-                let (read, pending) = authorize::read(packet, nas, table.book(), &self.parts.nonces, now);
+                let (read, pending) =
+                    authorize::read(packet, nas, table.book(), &self.parts.nonces, &self.parts.sessions, now);
                 match read {
                     AccessRead::Decide(command) => {
                         self.submit(*command, Pending::Access(pending), source, key, now);
@@ -352,7 +356,7 @@ impl Receiver {
                 }
             }
             Code::ACCOUNTING_REQUEST => {
-                let (command, pending) = account::read(packet, nas, table.book());
+                let (command, pending) = account::read(packet, nas, table.book(), &self.parts.sessions);
                 match command {
                     Ok(command) => self.submit(command, Pending::Accounting(pending), source, key, now),
                     Err(why) => self.answer_at_once(&pending, &why, source, key, now),

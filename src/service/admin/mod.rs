@@ -9,6 +9,7 @@ use super::engine_loop::EngineStatus;
 use super::engine_queue::EngineHandle;
 use super::registry::RegistryReader;
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::store::{Projector, Rates, Reports, Upkeep};
 
 // What is written and read.
@@ -53,6 +54,7 @@ pub struct Admin {
     reports: Arc<dyn Reports>,
     projector: Arc<dyn Projector>,
     upkeep: Arc<dyn Upkeep>,
+    metrics: Arc<Metrics>,
     clock: Clock,
 }
 
@@ -70,6 +72,8 @@ pub struct Parts {
     pub rates: Arc<dyn Rates>,
     /// Copies and checks.
     pub upkeep: Arc<dyn Upkeep>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
 }
@@ -77,10 +81,10 @@ pub struct Parts {
 impl Admin {
     /// What operators do to the daemon that has these parts.
     pub fn new(parts: Parts) -> Admin {
-        let Parts { engine, registry, reports, projector, rates, upkeep, clock } = parts;
+        let Parts { engine, registry, reports, projector, rates, upkeep, metrics, clock } = parts;
         let engine = EngineDoor::new(engine);
         let catalogue = Catalogue::new(engine.clone(), registry.clone(), rates);
-        Admin { catalogue, engine, registry, reports, projector, upkeep, clock }
+        Admin { catalogue, engine, registry, reports, projector, upkeep, metrics, clock }
     }
 
     /// The same, for an engine that is looked at before it is asked: while it cannot write, operators

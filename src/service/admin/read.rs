@@ -43,6 +43,10 @@ const SECRET_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 253;
 /// Most items of a list in a thing.
 const LIST_MAX: usize = 1_000;
+/// Most routes of a NAS: each is in every Access-Accept.
+const ROUTES_MAX: usize = 10;
+/// Longest route, bytes: it fits an attribute with its name and the limit.
+const ROUTE_BYTES_MAX: usize = 200;
 /// Most rules for numbers in a thing: each runs for every call.
 const RULES_MAX: usize = 32;
 /// Among so many ids the one that was meant is looked for.
@@ -239,7 +243,10 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
     }
     let digest_nonces = reader.optional("digest_nonces", spec.digest_nonces.as_deref());
     let return_codes = reader.return_codes(&spec.return_codes);
-    let routes = reader.list("routes", &spec.routes, short_text);
+    let routes = reader.list("routes", &spec.routes, route);
+    if routes.len() > ROUTES_MAX {
+        reader.wrong("routes", format!("has at most {ROUTES_MAX}: all must fit into one reply"));
+    }
     let number_rules = reader.number_rules(&spec.number_rules);
     let kept = before.and_then(|before| before.disconnect.as_ref());
     let disconnect = spec.disconnect.as_ref().and_then(|spec| reader.disconnect(spec, kept));
@@ -621,6 +628,17 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
 
 fn short_text(text: &str) -> Result<Box<str>, String> {
     if text.is_empty() { Err("must not be empty".into()) } else { line_of_text(text) }
+}
+
+/// Where a proxy is to send a call. How long it may last is told with each call.
+fn route(text: &str) -> Result<Box<str>, String> {
+    if text.len() > ROUTE_BYTES_MAX {
+        return Err(format!("has at most {ROUTE_BYTES_MAX} bytes"));
+    }
+    if text.to_ascii_lowercase().contains(";credit-time=") {
+        return Err("has a credit-time: it is added to each call".into());
+    }
+    short_text(text)
 }
 
 /// A wrong value for a message: cut, and quoted so that it cannot be taken for our words.

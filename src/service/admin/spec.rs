@@ -701,6 +701,9 @@ pub struct NasView {
     /// Answers from there are believed though their authenticator is zeroes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub disconnect_zero_authenticator: bool,
+    /// What it got wrong since the daemon started, by what: bounded, and not believed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub oddities: BTreeMap<String, u64>,
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -868,7 +871,7 @@ pub struct LegView {
     /// How long it was answered, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
-    /// Cause after Q.850.
+    /// Cause after Q.850 (1 to 127), or the final response of SIP (300 to 699).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<u16>,
     /// The trunk that it goes through.
@@ -1057,7 +1060,7 @@ pub struct CdrView {
     pub estimated: bool,
     /// What ended the call.
     pub ended_by: String,
-    /// Cause after Q.850.
+    /// Cause after Q.850 (1 to 127), or the final response of SIP (300 to 699).
     pub cause: Option<u16>,
     /// What is odd about it.
     pub flags: Vec<String>,

@@ -321,6 +321,9 @@ fn card(nas: &NasView) -> Card {
     card.field("calls", of_max(nas.calls, nas.calls_max));
     card.field("attempts per second", nas.attempts_per_second_max);
     card.field("number rules", rules(&nas.number_rules));
+    for (oddity, count) in &nas.oddities {
+        card.field("not believed", Text::toned(format!("{oddity}: {count}"), Tone::Odd));
+    }
     for warning in &nas.warnings {
         card.field("warning", Text::toned(warning, Tone::Odd));
     }
