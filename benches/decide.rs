@@ -10,7 +10,7 @@ use ringfence::domain::command::{Accounting, AccountingKind, Authorize, CallIden
 use ringfence::domain::engine::decide;
 use ringfence::domain::id::{AccountKey, NasKey, PartyKey, TariffKey};
 use ringfence::domain::money::Money;
-use ringfence::domain::nas::{DialectName, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, Nas};
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::Policy;
 use ringfence::domain::rating::PriceRule;
@@ -73,6 +73,9 @@ fn book_and_world() -> (Arc<Book>, World) {
             missing_stop: None,
             session_timeout_from: None,
             require_message_authenticator: true,
+            trusts_calls: false,
+            digest_nonces: DigestNonces::Gateway,
+            return_codes: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,

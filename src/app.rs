@@ -30,6 +30,7 @@ use crate::service::control::Control;
 use crate::service::engine_loop::{Engine, EngineError, EngineParts, EngineStatus, Followers, Recall};
 use crate::service::engine_queue::{EngineHandle, engine_queue};
 use crate::service::health::{Addresses, Health, HealthParts};
+use crate::service::nonces::Nonces;
 use crate::service::registry::{RegistryReader, registry};
 use crate::store::{Journal, Opened, Projector, Rates, Reports, SqliteOptions, SqliteStore, StoreError, Upkeep};
 use crate::transport::coa_client::{CoaClient, CoaLimits, Schedule};
@@ -77,6 +78,9 @@ pub enum AppError {
     /// A part ended by itself.
     #[error("{0} ended by itself: a fault of this program; what was answered is stored")]
     Part(&'static str),
+    /// The system gives no randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
     /// The system gives no thread, or no signals.
     #[error("the system refuses a thread or a signal handler: {0}")]
     System(#[from] io::Error),
@@ -245,6 +249,8 @@ impl App {
                 status: engine_status,
                 registry: reader,
                 instance: loaded.instance,
+                nonces: Arc::new(Nonces::new(random_key()?)),
+                sessions: Arc::default(),
                 metrics,
                 clock,
                 cache: CacheLimits {
@@ -397,6 +403,13 @@ async fn take_doors(config: &Config) -> Result<Doors, AppError> {
     Ok(Doors { radius, status, admin, socket: AdminSocket::bind(&config.admin.socket)? })
 }
 
+/// A key for this run.
+fn random_key() -> Result<[u8; 32], getrandom::Error> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key)?;
+    Ok(key)
+}
+
 fn addresses(config: &Config, doors: &Doors) -> Addresses {
     let tcp = |listener: &Option<tokio::net::TcpListener>| listener.as_ref().and_then(|it| it.local_addr().ok());
     Addresses {
@@ -411,6 +424,7 @@ fn addresses(config: &Config, doors: &Doors) -> Addresses {
 /// What operators do to this daemon.
 fn admin(parts: &Parts) -> Admin {
     Admin::new(admin::Parts {
+        metrics: parts.metrics.clone(),
         engine: parts.engine.clone(),
         registry: parts.registry.clone(),
         reports: parts.reports.clone(),

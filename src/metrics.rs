@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
+use crate::dialect::oddity::{ODDITIES, Oddity};
 use crate::domain::time::Timestamp;
 
 /// All that is counted since the process started.
@@ -196,6 +197,8 @@ pub struct NasCounters {
     pub accounting_without_call: Counter,
     /// What its packets show of its make and habits, by [`Sighting`].
     pub sightings: CounterSet,
+    /// What it got wrong, by [`ODDITIES`].
+    pub oddities: CounterSet,
     last_packet_millis: AtomicI64,
 }
 
@@ -206,6 +209,7 @@ impl Default for NasCounters {
             without_message_authenticator: Counter::default(),
             accounting_without_call: Counter::default(),
             sightings: CounterSet::new(&SIGHTINGS),
+            oddities: CounterSet::new(&ODDITIES),
             last_packet_millis: AtomicI64::default(),
         }
     }
@@ -245,6 +249,12 @@ pub trait Label: Copy {
 impl Label for usize {
     fn index(self) -> usize {
         self
+    }
+}
+
+impl Label for Oddity {
+    fn index(self) -> usize {
+        self as usize
     }
 }
 

@@ -95,6 +95,7 @@ impl Daemon {
         })
         .unwrap();
         let admin = Admin::new(Parts {
+            metrics: Arc::default(),
             engine: engine.clone(),
             registry: reader.clone(),
             reports: opened.reports,

@@ -3,11 +3,14 @@
 //! `tests/vectors/dialects/*.txt` are read line by line; a `#` begins a comment:
 //!
 //! - `case TITLE` begins a case, `dialect NAME` says whose packet it is (kept for the cases below).
+//! - `nas KEY=VALUE...` says what the operator set for it: `route=TEXT`, `code=REASON:CODE`; `nas` alone
+//!   takes all back, and so does `dialect`.
 //! - `packet HEX` is a whole datagram; or `access` / `accounting` begins one, and each line after
 //!   it is an attribute: `31 "text"`, `46 =61` (a number of 32 bits), `24 0a0b` (hexadecimal), or
 //!   `9:26 "text"` (vendor and number).
 //! - `reads` is followed by all that the dialect reads, one value a line, until an empty line:
 //!   what is missing there must be `None`, so that nothing is read by mistake.
+//! - `proves PASSWORD` holds a digest that was read against a password, and against another one.
 //! - `accept KEY=VALUE...` or `reject REASON...` makes a decision, and `writes` is followed by all
 //!   attributes of the reply, in order, without Message-Authenticator.
 //!
@@ -16,12 +19,13 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use ringfence::dialect::oddity::ODDITIES;
 use ringfence::dialect::{AccountingRequest, ClassMark, PasswordProof, dialect_for};
 use ringfence::domain::command::CallIdentity;
 use ringfence::domain::decision::{Accept, Because, RejectReason, Rejected};
 use ringfence::domain::id::{CallId, NasKey, PartyKey};
 use ringfence::domain::money::Money;
-use ringfence::domain::nas::{DialectName, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, Nas};
 use ringfence::domain::secret::{Secret as DomainSecret, SecretSource};
 use ringfence::domain::time::Timestamp;
 use ringfence::wire::authenticator::Secret;
@@ -44,7 +48,7 @@ fn dialects_read_and_write_what_the_vectors_say() {
     let mut faults = String::new();
     for file in files {
         let text = std::fs::read_to_string(&file).expect("vectors are text");
-        let mut runner = Runner { dialect: DialectName::Rfc, datagram: Vec::new(), reply: Vec::new() };
+        let mut runner = Runner { nas: nas(DialectName::Rfc), datagram: Vec::new(), reply: Vec::new() };
         for block in blocks(&text) {
             cases += usize::from(block.checks());
             if let Err(fault) = runner.run(&block) {
@@ -67,7 +71,7 @@ struct Block<'a> {
 
 impl Block<'_> {
     fn checks(&self) -> bool {
-        matches!(self.command, "reads" | "writes")
+        matches!(self.command, "reads" | "writes") || self.command.starts_with("proves ")
     }
 }
 
@@ -90,7 +94,8 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
         }
         let word = line.split(' ').next().unwrap_or_default();
         let command =
-            ["dialect", "packet", "access", "accounting", "reads", "accept", "reject", "writes"].contains(&word);
+            ["dialect", "nas", "packet", "access", "accounting", "reads", "proves", "accept", "reject", "writes"]
+                .contains(&word);
         match blocks.last_mut() {
             Some(block) if open && !command => block.lines.push(line),
             _ => {
@@ -103,7 +108,7 @@ fn blocks(text: &str) -> Vec<Block<'_>> {
 }
 
 struct Runner {
-    dialect: DialectName,
+    nas: Nas,
     datagram: Vec<u8>,
     reply: Vec<String>,
 }
@@ -112,15 +117,34 @@ impl Runner {
     fn run(&mut self, block: &Block<'_>) -> Result<(), String> {
         let (command, arguments) = block.command.split_once(' ').unwrap_or((block.command, ""));
         match command {
-            "dialect" => self.dialect = arguments.parse().map_err(|error| format!("{error}"))?,
+            "dialect" => self.nas = nas(arguments.parse().map_err(|error| format!("{error}"))?),
+            "nas" => self.set(arguments)?,
             "packet" => self.datagram = parse_hex(arguments).ok_or("not hexadecimal")?,
             "access" => self.datagram = build(Code::ACCESS_REQUEST, &block.lines)?,
             "accounting" => self.datagram = build(Code::ACCOUNTING_REQUEST, &block.lines)?,
             "reads" => return compare(&block.lines, &self.read()?),
+            "proves" => return self.proves(arguments),
             "accept" => self.reply = self.accept(arguments)?,
             "reject" => self.reply = self.reject(arguments)?,
             "writes" => return compare(&block.lines, &self.reply),
             other => return Err(format!("no such command: {other}")),
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, arguments: &str) -> Result<(), String> {
+        self.nas = nas(self.nas.dialect);
+        for argument in arguments.split_ascii_whitespace() {
+            match argument.split_once('=').ok_or("a setting has a value")? {
+                ("route", route) => self.nas.routes.push(route.into()),
+                ("code", code) => {
+                    let (name, code) = code.split_once(':').ok_or("REASON:CODE")?;
+                    let reason = RejectReason::ALL.into_iter().find(|reason| reason.as_str() == name);
+                    let code = code.parse().map_err(|_| "not a code")?;
+                    self.nas.return_codes.push((reason.ok_or("no such reason")?, code));
+                }
+                (other, _) => return Err(format!("a nas has no {other}")),
+            }
         }
         Ok(())
     }
@@ -132,9 +156,18 @@ impl Runner {
     fn read(&self) -> Result<Vec<String>, String> {
         let packet = self.packet()?;
         match packet.code() {
-            Code::ACCESS_REQUEST => Ok(read_access(self.dialect, &packet)),
-            Code::ACCOUNTING_REQUEST => Ok(read_accounting(self.dialect, &packet)),
+            Code::ACCESS_REQUEST => Ok(read_access(&self.nas, &packet)),
+            Code::ACCOUNTING_REQUEST => Ok(read_accounting(&self.nas, &packet)),
             other => Err(format!("{other} is not a request that dialects read")),
+        }
+    }
+
+    fn proves(&self, password: &str) -> Result<(), String> {
+        let request = dialect_for(self.nas.dialect).read_access(&self.packet()?, &self.nas, MARK);
+        let PasswordProof::Digest { answer, .. } = request.password else { return Err("  no digest".into()) };
+        match (answer.matches(password.as_bytes()), answer.matches(format!("{password}x").as_bytes())) {
+            (true, false) => Ok(()),
+            found => Err(format!("  right and wrong password: {found:?}")),
         }
     }
 
@@ -157,9 +190,9 @@ impl Runner {
             }
         }
         self.write(Code::ACCESS_ACCEPT, |packet, reply| {
-            let dialect = dialect_for(self.dialect);
-            let asked = dialect.read_access(packet, &nas(self.dialect), MARK).asked;
-            dialect.write_accept(&accept, &nas(self.dialect), &asked, MARK, reply);
+            let dialect = dialect_for(self.nas.dialect);
+            let asked = dialect.read_access(packet, &self.nas, MARK).asked;
+            dialect.write_accept(&accept, &self.nas, &asked, MARK, reply);
         })
     }
 
@@ -187,9 +220,9 @@ impl Runner {
             hotline: false,
         };
         self.write(Code::ACCESS_REJECT, |packet, reply| {
-            let dialect = dialect_for(self.dialect);
-            let asked = dialect.read_access(packet, &nas(self.dialect), MARK).asked;
-            dialect.write_reject(&rejected, &nas(self.dialect), &asked, reply);
+            let dialect = dialect_for(self.nas.dialect);
+            let asked = dialect.read_access(packet, &self.nas, MARK).asked;
+            dialect.write_reject(&rejected, &self.nas, &asked, reply);
         })
     }
 
@@ -301,15 +334,38 @@ fn instant(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.millis()).expect("dialects give times of the calendar").to_string()
 }
 
-fn read_access(name: DialectName, packet: &Packet<'_>) -> Vec<String> {
-    let request = dialect_for(name).read_access(packet, &nas(name), MARK);
-    assert_eq!(request.identity.identification, dialect_for(name).identification(packet));
+fn read_access(nas: &Nas, packet: &Packet<'_>) -> Vec<String> {
+    let request = dialect_for(nas.dialect).read_access(packet, nas, MARK);
+    assert_eq!(request.identity.identification, dialect_for(nas.dialect).identification(packet));
     let mut lines = Lines::default();
     lines.put("user_name", request.user_name.map(Quoted));
     match request.password {
         PasswordProof::Pap(hidden) => lines.put("pap", Some(Hex(hidden))),
         PasswordProof::Chap { response, challenge } => {
             lines.put("chap", Some(format!("{} {}", Hex(response), Hex(challenge))));
+        }
+        PasswordProof::Digest { answer, mutual } => {
+            let text = |value: Option<&[u8]>| value.map(|value| String::from_utf8_lossy(value).into_owned());
+            for (name, value) in [
+                ("digest_response", Some(answer.response)),
+                ("digest_username", Some(answer.username)),
+                ("digest_realm", Some(answer.realm)),
+                ("digest_nonce", Some(answer.nonce)),
+                ("digest_method", Some(answer.method)),
+                ("digest_uri", Some(answer.uri)),
+                ("digest_qop", answer.qop),
+                ("digest_algorithm", answer.algorithm),
+                ("digest_cnonce", answer.cnonce),
+                ("digest_nonce_count", answer.nonce_count),
+                ("digest_body", answer.body_digest),
+            ] {
+                lines.put(name, text(value.filter(|value| !value.is_empty())));
+            }
+            lines.put("digest_mutual", mutual.then_some("yes"));
+        }
+        PasswordProof::Challenge(asked) => {
+            lines.put("challenge_uri", Some(Quoted(asked.uri)));
+            lines.put("challenge_realm", asked.realm.map(Quoted));
         }
         PasswordProof::None => {}
     }
@@ -323,9 +379,9 @@ fn read_access(name: DialectName, packet: &Packet<'_>) -> Vec<String> {
     lines.0
 }
 
-fn read_accounting(name: DialectName, packet: &Packet<'_>) -> Vec<String> {
+fn read_accounting(nas: &Nas, packet: &Packet<'_>) -> Vec<String> {
     let mut lines = Lines::default();
-    match dialect_for(name).read_accounting(packet, &nas(name), MARK) {
+    match dialect_for(nas.dialect).read_accounting(packet, nas, MARK) {
         Err(reason) => lines.put("nothing:", Some(reason)),
         Ok(AccountingRequest::Restart(report)) => {
             lines.put("restart", Some(if report.starts { "on" } else { "off" }));
@@ -334,7 +390,7 @@ fn read_accounting(name: DialectName, packet: &Packet<'_>) -> Vec<String> {
         }
         Ok(AccountingRequest::Leg(report)) => {
             let leg = &report.accounting;
-            assert_eq!(leg.identity.identification, dialect_for(name).identification(packet));
+            assert_eq!(leg.identity.identification, dialect_for(nas.dialect).identification(packet));
             assert_eq!((leg.nas, leg.account, leg.connection), (NasKey(7), None, None));
             lines.put("kind", Some(format!("{:?}", leg.kind).to_lowercase()));
             lines.put("origin", Some(leg.origin.as_str()));
@@ -351,6 +407,8 @@ fn read_accounting(name: DialectName, packet: &Packet<'_>) -> Vec<String> {
             lines.put("disconnected_at", leg.disconnected_at.map(instant));
             lines.put("session_seconds", leg.session_seconds);
             lines.put("cause", leg.cause);
+            let odd: Vec<_> = report.oddities.iter().map(|oddity| ODDITIES[oddity as usize]).collect();
+            lines.put("odd", (!odd.is_empty()).then(|| odd.join(" ")));
             lines.put("rings", leg.rings.then_some("yes"));
             lines.put("may_be_periodic", leg.may_be_periodic.then_some("yes"));
         }
@@ -372,6 +430,9 @@ fn nas(dialect: DialectName) -> Nas {
         missing_stop: None,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

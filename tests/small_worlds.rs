@@ -15,7 +15,7 @@ use ringfence::domain::engine::decide;
 use ringfence::domain::id::{AccountKey, NasKey, PartyKey, TariffKey};
 use ringfence::domain::invariant;
 use ringfence::domain::money::Money;
-use ringfence::domain::nas::{DialectName, DisconnectAddress, Guard, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, DisconnectAddress, Guard, Nas};
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::Policy;
 use ringfence::domain::rating::PriceRule;
@@ -103,6 +103,9 @@ fn book(guard: Guard) -> Book {
         missing_stop: None,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

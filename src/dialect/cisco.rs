@@ -8,7 +8,8 @@ use crate::wire::reply::ReplyBuilder;
 
 use super::profile::{Profile, ReplyStyle};
 use super::{
-    AccessRequest, AccountingRequest, Asked, ClassMark, Dialect, NotACallPacket, h323, identification, reading, rfc,
+    AccessRequest, AccountingRequest, Asked, Challenge, ClassMark, Dialect, NotACallPacket, digest, h323,
+    identification, reading, rfc,
 };
 
 /// A make that is answered with h323 attributes.
@@ -32,8 +33,8 @@ impl Dialect for Cisco {
         reading::accounting(packet, nas, self.profile, mark)
     }
 
-    fn write_accept(&self, accept: &Accept, _: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
-        rfc::accept_attributes(accept, mark, reply);
+    fn write_accept(&self, accept: &Accept, nas: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
+        rfc::accept_attributes(accept, asked, mark, reply);
         let profile = self.profile;
         // Some take an Accept without a code, or with any but 0, for a rejection.
         write_return_code(0, profile, asked, reply);
@@ -44,16 +45,33 @@ impl Dialect for Cisco {
             write(h323::CREDIT_AMOUNT, &h323::credit_amount(credit), profile, asked, reply);
             write(h323::CURRENCY, currency.code(), profile, asked, reply);
         }
+        if let Some(seconds) = accept.session_timeout.filter(|_| profile.is_told_routes) {
+            write_routes(nas, rfc::told_seconds(seconds), profile, asked, reply);
+        }
         write(h323::BILLING_MODEL, &profile.billing_model.to_string(), profile, asked, reply);
     }
 
-    fn write_reject(&self, rejected: &Rejected, _: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
+    fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
         rfc::reject_attributes(rejected, reply);
-        write_return_code(self.profile.return_codes.code(rejected), self.profile, asked, reply);
+        write_return_code(self.profile.return_codes.code(rejected, nas), self.profile, asked, reply);
+    }
+
+    fn write_challenge(&self, challenge: &Challenge, reply: &mut ReplyBuilder) {
+        digest::write_challenge(challenge, reply);
     }
 
     fn identification(&self, packet: &Packet<'_>) -> Box<[u8]> {
         identification::of(packet, self.profile)
+    }
+}
+
+/// Adds the routes of the NAS, each with the limit: it counts from the answer there, and is obeyed
+/// nowhere else.
+fn write_routes(nas: &Nas, seconds: u32, profile: &Profile, asked: &Asked, reply: &mut ReplyBuilder) {
+    let vendor = asked.layout_vendor.unwrap_or(profile.reply_vendor);
+    for route in &nas.routes {
+        let entry = format!("h323-ivr-in=Routing:{route};credit-time={seconds}");
+        reply.vendor(vendor, h323::AV_PAIR, entry.as_bytes());
     }
 }
 

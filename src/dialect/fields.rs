@@ -5,7 +5,7 @@
 use crate::wire::kind;
 use crate::wire::packet::{Attribute, Packet};
 
-use super::h323;
+use super::h323::{self, PairedNumber};
 use super::profile::Profile;
 
 /// The values of a packet.
@@ -25,6 +25,8 @@ pub(super) struct Fields<'a> {
     pub event_timestamp: Option<&'a [u8]>,
     pub sip_method: Option<&'a [u8]>,
     pub sip_response_code: Option<&'a [u8]>,
+    pub from_tag: Option<&'a [u8]>,
+    pub to_tag: Option<&'a [u8]>,
     /// The vendor under which attributes of Cisco's layout came.
     pub layout_vendor: Option<u32>,
     pub remote_address: Option<&'a [u8]>,
@@ -35,6 +37,10 @@ pub(super) struct Fields<'a> {
     pub disconnect_time: Option<&'a [u8]>,
     pub disconnect_cause: Option<&'a [u8]>,
     pub call_id: Option<&'a [u8]>,
+    pub incoming_conf_id: Option<&'a [u8]>,
+    /// Numbers in AVPairs, as they came in and as they went on.
+    pub paired_caller: [Option<&'a [u8]>; 2],
+    pub paired_called: [Option<&'a [u8]>; 2],
 }
 
 /// Framed-IP-Address (RFC 2865, 5.8).
@@ -67,6 +73,8 @@ impl<'a> Fields<'a> {
             kind::EVENT_TIMESTAMP => &mut self.event_timestamp,
             other if profile.sip_method == Some(other) => &mut self.sip_method,
             other if profile.sip_response_code == Some(other) => &mut self.sip_response_code,
+            other if profile.sip_tags.is_some_and(|(from, _)| from == other) => &mut self.from_tag,
+            other if profile.sip_tags.is_some_and(|(_, to)| to == other) => &mut self.to_tag,
             _ => return,
         };
         keep_first(place, attribute.value);
@@ -82,7 +90,12 @@ impl<'a> Fields<'a> {
             if self.layout_vendor.is_none() || specific.vendor == profile.reply_vendor {
                 self.layout_vendor = Some(specific.vendor);
             }
-            let Some((kind, value)) = h323::named_value(inner.kind, inner.value) else { continue };
+            let Some((kind, value)) = h323::named_value(inner.kind, inner.value) else {
+                if inner.kind == h323::AV_PAIR {
+                    self.take_paired_number(inner.value);
+                }
+                continue;
+            };
             let place = match kind {
                 h323::REMOTE_ADDRESS => &mut self.remote_address,
                 h323::CONF_ID => &mut self.conf_id,
@@ -91,11 +104,26 @@ impl<'a> Fields<'a> {
                 h323::CONNECT_TIME => &mut self.connect_time,
                 h323::DISCONNECT_TIME => &mut self.disconnect_time,
                 h323::DISCONNECT_CAUSE => &mut self.disconnect_cause,
+                h323::INCOMING_CONF_ID => &mut self.incoming_conf_id,
                 h323::CALL_ID => &mut self.call_id,
                 _ => continue,
             };
             keep_first(place, value);
         }
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn take_paired_number(&mut self, pair: &'a [u8]) {
+        let Some((number, value)) = h323::paired_number(pair) else { return };
+        let ([caller_in, caller_out], [called_in, called_out]) = (&mut self.paired_caller, &mut self.paired_called);
+        let place = match number {
+            PairedNumber::CallerIn => caller_in,
+            PairedNumber::CallerOut => caller_out,
+            PairedNumber::CalledIn => called_in,
+            PairedNumber::CalledOut => called_out,
+        };
+        keep_first(place, value);
     }
 }
 

@@ -32,6 +32,8 @@ pub const CONNECT_TIME: u8 = 28;
 pub const DISCONNECT_TIME: u8 = 29;
 /// h323-disconnect-cause.
 pub const DISCONNECT_CAUSE: u8 = 30;
+/// h323-incoming-conf-id: the identifier that a call came in with, where a gateway gave it another.
+pub const INCOMING_CONF_ID: u8 = 35;
 /// h323-credit-amount.
 pub const CREDIT_AMOUNT: u8 = 101;
 /// h323-credit-time.
@@ -56,6 +58,7 @@ pub const fn name(kind: u8) -> Option<&'static str> {
         CONNECT_TIME => "h323-connect-time",
         DISCONNECT_TIME => "h323-disconnect-time",
         DISCONNECT_CAUSE => "h323-disconnect-cause",
+        INCOMING_CONF_ID => "h323-incoming-conf-id",
         CREDIT_AMOUNT => "h323-credit-amount",
         CREDIT_TIME => "h323-credit-time",
         RETURN_CODE => "h323-return-code",
@@ -67,8 +70,43 @@ pub const fn name(kind: u8) -> Option<&'static str> {
 }
 
 /// What is read of a leg, and so may come by its number or by its name.
-const READ: [u8; 8] =
-    [REMOTE_ADDRESS, CONF_ID, SETUP_TIME, CALL_ORIGIN, CONNECT_TIME, DISCONNECT_TIME, DISCONNECT_CAUSE, CALL_ID];
+const READ: [u8; 9] = [
+    REMOTE_ADDRESS,
+    CONF_ID,
+    SETUP_TIME,
+    CALL_ORIGIN,
+    CONNECT_TIME,
+    DISCONNECT_TIME,
+    DISCONNECT_CAUSE,
+    INCOMING_CONF_ID,
+    CALL_ID,
+];
+
+/// Numbers of a call in AVPairs that have no number of their own (Eltex and others of its kind): as
+/// they came in, and as they went on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairedNumber {
+    /// xpgk-src-number-in.
+    CallerIn,
+    /// xpgk-src-number-out.
+    CallerOut,
+    /// xpgk-dst-number-in.
+    CalledIn,
+    /// xpgk-dst-number-out.
+    CalledOut,
+}
+
+/// The number that an AVPair tells.
+pub fn paired_number(value: &[u8]) -> Option<(PairedNumber, &[u8])> {
+    const NAMES: [(&str, PairedNumber); 4] = [
+        ("xpgk-src-number-in", PairedNumber::CallerIn),
+        ("xpgk-src-number-out", PairedNumber::CallerOut),
+        ("xpgk-dst-number-in", PairedNumber::CalledIn),
+        ("xpgk-dst-number-out", PairedNumber::CalledOut),
+    ];
+    let value = unquoted(value);
+    NAMES.into_iter().find_map(|(name, number)| Some((number, trimmed(after_name(value, name)?))))
+}
 
 /// The attribute that a vendor attribute of Cisco's layout is, by number or as an AVPair, with its
 /// value alone; `None` for one that is not read.
@@ -77,16 +115,21 @@ const READ: [u8; 8] =
 /// Call-IDs, and two different ones must never become the same.
 pub fn named_value(kind: u8, value: &[u8]) -> Option<(u8, &[u8])> {
     let (means, value) = if kind == AV_PAIR {
-        let value = match trim_end_zeroes(value) {
-            [b'"', inner @ .., b'"'] => inner,
-            _ => value,
-        };
+        let value = unquoted(value);
         READ.iter().find_map(|read| Some((*read, after_name(value, name(*read)?)?)))?
     } else {
         let own = READ.iter().find(|read| **read == kind)?;
         (*own, name(*own).and_then(|name| after_name(value, name)).unwrap_or(value))
     };
     Some((means, if means == CALL_ID { trim_end_zeroes(value) } else { value }))
+}
+
+/// What is within quotes, where an AVPair is quoted whole.
+fn unquoted(value: &[u8]) -> &[u8] {
+    match trim_end_zeroes(value) {
+        [b'"', inner @ .., b'"'] => inner,
+        _ => value,
+    }
 }
 
 /// What follows `name=`, in whatever case the name is; spaces round the equals sign do not count.
@@ -273,6 +316,17 @@ pub fn time(value: &[u8], zone_offset_seconds: i32) -> Option<Timestamp> {
     let instant = Offset::from_seconds(offset_seconds).ok()?.to_timestamp(civil).ok()?;
     let millis = instant.as_millisecond();
     (millis > 0).then(|| Timestamp::from_millis(millis))
+}
+
+/// Whether a time is marked as one of a clock that is not set: `*` before it, or `.` for one that was.
+pub fn is_of_unset_clock(value: &[u8]) -> bool {
+    matches!(trimmed(value).first(), Some(b'*' | b'.'))
+}
+
+/// Whether a text says that there is no time: nothing but zeroes and signs, or a clock at its beginning.
+pub fn says_no_time(value: &[u8]) -> bool {
+    let text = trimmed(value);
+    text.windows(4).any(|year| year == b"1970") || !text.iter().any(|byte| matches!(byte, b'1'..=b'9'))
 }
 
 /// A civil time, and seconds east of UTC where a zone is named that is known.

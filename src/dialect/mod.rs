@@ -11,9 +11,12 @@
 //! | `rfc` | complete |
 //! | `cisco` | complete |
 //! | `quintum`, `audiocodes` | as `cisco`, with their own vendor ids and bases of numbers |
-//! | `kamailio`, `opensips` | as `rfc`, with the numbers by which they tell of SIP; no Digest, no SIP-AVP replies |
+//! | `kamailio`, `opensips` | as `rfc`, with the numbers by which they tell of SIP, Digest in both forms, and what they ask that is no call; OpenSIPS is told its limit as SIP-AVP too |
 //! | `freeswitch`, `asterisk` | as `rfc` |
-//! | `sippy` | as `cisco`, with its broken fields ignored; no Routing entries, so it obeys no grant |
+//! | `sippy` | as `cisco`, with its broken fields ignored, Digest in both forms, and the limit in every route |
+//!
+//! Digest is read in the form of RFC 5090 from any. What clients are known to get wrong is named in
+//! [`oddity`]: it is counted, and not believed.
 //!
 //! To add a make: a constant in [`profile`], its line in [`dialect_for`], its vectors in
 //! `tests/vectors/dialects`; a file of its own only where its replies are shaped otherwise.
@@ -26,9 +29,11 @@
 
 pub mod cisco;
 pub mod class;
+mod digest;
 mod fields;
 pub mod h323;
 pub mod identification;
+pub mod oddity;
 pub mod profile;
 mod reading;
 pub mod rfc;
@@ -36,14 +41,18 @@ pub mod rfc;
 use std::net::IpAddr;
 
 pub use class::ClassMark;
+pub use digest::DIGEST_RESPONSES;
 
 use crate::domain::command::{Accounting, Authorize, CallIdentity, Proof, RawPacket};
 use crate::domain::decision::{Accept, Rejected};
 use crate::domain::id::{AccountKey, ConnectionKey, NasKey};
 use crate::domain::nas::{DialectName, Nas};
 use crate::domain::time::Timestamp;
+use crate::wire::digest::DigestAnswer;
 use crate::wire::packet::Packet;
 use crate::wire::reply::ReplyBuilder;
+
+use oddity::Oddities;
 
 /// How one make of NAS means its attributes.
 ///
@@ -69,6 +78,9 @@ pub trait Dialect: Send + Sync {
 
     /// Writes the attributes of an Access-Reject (RFC 2865, 4.3).
     fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder);
+
+    /// Writes the attributes of an Access-Challenge (RFC 5090, 2.2.1).
+    fn write_challenge(&self, challenge: &Challenge, reply: &mut ReplyBuilder);
 
     /// The attributes by which this make finds the call for a Disconnect-Request (RFC 5176, 3),
     /// one after the other, each encoded as the NAS sent it.
@@ -150,8 +162,39 @@ pub enum PasswordProof<'a> {
         /// CHAP-Challenge, else the Request Authenticator.
         challenge: &'a [u8],
     },
-    /// Nothing that is understood.
+    /// The answer to a challenge.
+    Digest {
+        /// What was answered.
+        answer: DigestAnswer<'a>,
+        /// The NAS takes the proof that we know the password too: it speaks RFC 5090, and not the draft
+        /// before it.
+        mutual: bool,
+    },
+    /// No proof, and a request for a challenge (RFC 5090, 2.1.1).
+    Challenge(ChallengeAsked<'a>),
+    /// Nothing at all.
     None,
+}
+
+/// What a request says that asks for a challenge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChallengeAsked<'a> {
+    /// Digest-Realm, where the NAS has one in mind.
+    pub realm: Option<&'a [u8]>,
+    /// Digest-URI.
+    pub uri: &'a [u8],
+}
+
+/// A challenge, to be answered by the caller (Access-Challenge, RFC 5090, 2.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Digest-Realm.
+    pub realm: Box<[u8]>,
+    /// Digest-Nonce.
+    pub nonce: Box<str>,
+    /// The answer that came was right, and its nonce is used up: the caller need not be asked for
+    /// the password again.
+    pub stale: bool,
 }
 
 /// What of a request its reply depends on; small, and free of the packet, which may be gone by then.
@@ -159,6 +202,8 @@ pub enum PasswordProof<'a> {
 pub struct Asked {
     /// The vendor under which the request carried attributes of Cisco's layout, if it did.
     pub layout_vendor: Option<u32>,
+    /// The proof that we know the password too, for who asked with Digest (RFC 5090, 3.4).
+    pub response_auth: Option<Box<str>>,
 }
 
 /// An Accounting-Request, understood.
@@ -177,6 +222,19 @@ pub struct LegReport {
     pub accounting: Accounting,
     /// The address of the one who calls, where this leg is the caller's and the NAS tells it.
     pub caller_address: Option<IpAddr>,
+    /// The tags of the SIP dialog, where the make tells them.
+    pub tags: Option<Tags>,
+    /// What the packet has wrong.
+    pub oddities: Oddities,
+}
+
+/// The tags of a SIP dialog (RFC 3261, 12), each as a number that is the same for the same tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tags {
+    /// Of the From header.
+    pub from: u64,
+    /// Of the To header.
+    pub to: u64,
 }
 
 /// What a NAS tells of itself.

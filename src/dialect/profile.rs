@@ -2,7 +2,7 @@
 
 use crate::domain::decision::{Because, RejectReason, Rejected};
 use crate::domain::money::Money;
-use crate::domain::nas::DialectName;
+use crate::domain::nas::{DialectName, Nas};
 use crate::wire::kind;
 
 use super::h323;
@@ -32,6 +32,11 @@ pub struct Profile {
     pub billing_model: u8,
     /// h323-return-code for each reason.
     pub return_codes: ReturnCodes,
+    /// Where Digest stands in an Access-Request, the first form that a packet has.
+    pub digest_forms: &'static [DigestForm],
+    /// Values of Service-Type in an Access-Request that ask about a name and not for a call, whatever
+    /// numbers come with them.
+    pub no_call_services: &'static [u32],
     /// What names a call, the first that a packet has.
     pub call_names: &'static [CallName],
     /// How h323-disconnect-cause is written.
@@ -45,6 +50,12 @@ pub struct Profile {
     pub sip_method: Option<u8>,
     /// The attribute in accounting with the SIP response code that made the packet.
     pub sip_response_code: Option<u8>,
+    /// The attributes in accounting with the tags of the dialog, From and To.
+    pub sip_tags: Option<(u8, u8)>,
+    /// The attribute by which a proxy is told what it keeps with a call, as `name#number`.
+    pub sip_avp: Option<u8>,
+    /// It is told where to send a call, and obeys a limit only where one comes with a route.
+    pub is_told_routes: bool,
     /// Attributes by which the NAS finds a call for a disconnect.
     pub identification: &'static [u8],
     /// Attributes of Cisco's layout by which it does.
@@ -63,12 +74,22 @@ pub enum ReplyStyle {
 /// Something that can name a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallName {
-    /// h323-conf-id, which all legs of a call share.
+    /// h323-conf-id, which all legs of a call share; h323-incoming-conf-id where there is none.
     ConfId,
     /// `call-id=` in an AVPair, or the vendor attribute of that name: the SIP Call-ID.
     CallId,
     /// Acct-Session-Id.
     SessionId,
+}
+
+/// Where the values of Digest stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestForm {
+    /// Attributes 103 to 122 (RFC 5090).
+    Rfc5090,
+    /// 206 and, with all other values in it, 207 (draft-sterman-aaa-sip-00). No RFC has these
+    /// numbers, and OpenSIPS means something else by them in accounting.
+    Sterman,
 }
 
 /// In which base h323-disconnect-cause is written; `0x` before it is hexadecimal always.
@@ -134,8 +155,13 @@ pub struct ReturnCodes {
 }
 
 impl ReturnCodes {
-    /// The code for a rejection.
-    pub fn code(&self, rejected: &Rejected) -> u8 {
+    /// The code for a rejection: what the operator has said for its reason at this NAS, else the make's.
+    pub fn code(&self, rejected: &Rejected, nas: &Nas) -> u8 {
+        let said = nas.return_codes.iter().find(|(reason, _)| *reason == rejected.reason);
+        said.map_or_else(|| self.usual(rejected), |(_, code)| *code)
+    }
+
+    fn usual(&self, rejected: &Rejected) -> u8 {
         match rejected.reason {
             RejectReason::UnknownAccount => self.unknown_account,
             RejectReason::AttemptsLimit => self.attempts_limit,
@@ -198,12 +224,17 @@ pub const RFC: Profile = Profile {
     reply_style: ReplyStyle::Prefixed,
     billing_model: 1,
     return_codes: RETURN_CODES,
+    digest_forms: &[DigestForm::Rfc5090],
+    no_call_services: &[],
     call_names: &[CallName::SessionId, CallName::CallId, CallName::ConfId],
     cause_base: CauseBase::Hexadecimal,
     zone_offset_seconds: 0,
     believed: ALL_BELIEVED,
     sip_method: Some(101),
     sip_response_code: Some(102),
+    sip_tags: None,
+    sip_avp: None,
+    is_told_routes: false,
     identification: IDENTIFICATION,
     identification_layout: &[],
 };
@@ -227,11 +258,33 @@ pub const AUDIOCODES: Profile =
     Profile { name: DialectName::Audiocodes, reply_vendor: AUDIOCODES_VENDOR, cause_base: CauseBase::Decimal, ..CISCO };
 
 /// Kamailio: Acct-Session-Id is the SIP Call-ID.
-pub const KAMAILIO: Profile = Profile { name: DialectName::Kamailio, ..RFC };
+pub const KAMAILIO: Profile = Profile {
+    name: DialectName::Kamailio,
+    digest_forms: PROXY_DIGEST_FORMS,
+    no_call_services: PROXY_QUESTIONS,
+    sip_tags: Some((105, 104)),
+    ..RFC
+};
+
+/// Which of the two a proxy writes depends on the dictionary that it was given.
+const PROXY_DIGEST_FORMS: &[DigestForm] = &[DigestForm::Sterman, DigestForm::Rfc5090];
+
+/// Call-Check, Group-Check and SIP-Callee-AVPs: whether there is such a user, whether it is in a group,
+/// and what is set for the one who is called.
+const PROXY_QUESTIONS: &[u32] = &[10, 12, 31];
 
 /// OpenSIPS: as Kamailio, with its own numbers.
-pub const OPENSIPS: Profile =
-    Profile { name: DialectName::Opensips, sip_method: Some(204), sip_response_code: Some(205), ..RFC };
+pub const OPENSIPS: Profile = Profile {
+    name: DialectName::Opensips,
+    digest_forms: PROXY_DIGEST_FORMS,
+    no_call_services: PROXY_QUESTIONS,
+    sip_method: Some(204),
+    sip_response_code: Some(205),
+    sip_tags: Some((206, 207)),
+    // Its scripts see no other attribute of a reply.
+    sip_avp: Some(225),
+    ..RFC
+};
 
 /// FreeSWITCH.
 pub const FREESWITCH: Profile =
@@ -245,7 +298,9 @@ pub const ASTERISK: Profile = Profile { name: DialectName::Asterisk, sip_method:
 /// Acct-Session-Time of interims.
 pub const SIPPY: Profile = Profile {
     name: DialectName::Sippy,
+    digest_forms: PROXY_DIGEST_FORMS,
     call_names: &[CallName::CallId, CallName::SessionId],
+    is_told_routes: true,
     believed: Believed { delay_time: false, interim_session_time: false, ..ALL_BELIEVED },
     ..CISCO
 };

@@ -1,5 +1,6 @@
 //! What a profile makes of a packet's values: the reading that dialects share.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::domain::call::{CallKey, LegOrigin};
@@ -11,10 +12,12 @@ use crate::wire::packet::Packet;
 use crate::wire::{credential, kind, value};
 
 use super::class::ClassMark;
+use super::digest::{self, DigestRead};
 use super::fields::Fields;
+use super::oddity::{Oddities, Oddity};
 use super::profile::{CallName, Profile};
 use super::{
-    AccessRequest, AccountingRequest, Asked, LegReport, NotACallPacket, PasswordProof, RestartReport, h323,
+    AccessRequest, AccountingRequest, Asked, LegReport, NotACallPacket, PasswordProof, RestartReport, Tags, h323,
     identification,
 };
 
@@ -22,16 +25,18 @@ use super::{
 pub(super) fn access<'a>(packet: &Packet<'a>, profile: &Profile, mark: ClassMark) -> AccessRequest<'a> {
     let fields = Fields::of(packet, profile);
     let sides = Sides::of(&fields);
+    let service_type = fields.service_type.and_then(value::integer);
+    let asks_for_a_call = service_type.is_none_or(|service| !profile.no_call_services.contains(&service));
     AccessRequest {
         user_name: fields.user_name,
-        password: password(packet, &fields),
+        password: password(packet, &fields, profile),
         identity: identity(packet, &fields, profile, mark),
-        caller: fields.calling.and_then(text),
-        called: fields.called.and_then(text),
+        caller: caller(&fields),
+        called: called(&fields).filter(|_| asks_for_a_call),
         caller_address: sides.caller_address,
         connection_address: sides.remote_address.filter(|_| sides.origin == LegOrigin::Originate),
-        service_type: fields.service_type.and_then(value::integer),
-        asked: Asked { layout_vendor: fields.layout_vendor },
+        service_type,
+        asked: Asked { layout_vendor: fields.layout_vendor, response_auth: None },
     }
 }
 
@@ -58,7 +63,12 @@ pub(super) fn accounting(
     };
     let sides = Sides::of(&fields);
     let accounting = leg(packet, &fields, kind, &sides, nas, profile, mark);
-    Ok(AccountingRequest::Leg(Box::new(LegReport { accounting, caller_address: sides.caller_address })))
+    Ok(AccountingRequest::Leg(Box::new(LegReport {
+        accounting,
+        caller_address: sides.caller_address,
+        tags: tags(&fields),
+        oddities: oddities(&fields, kind),
+    })))
 }
 
 fn leg(
@@ -86,8 +96,8 @@ fn leg(
         connection: None,
         user_name: fields.user_name.map(Into::into),
         account: None,
-        caller: fields.calling.and_then(text),
-        called: fields.called.and_then(text),
+        caller: caller(fields),
+        called: called(fields),
         event_at: event_at(fields),
         delay_seconds: delay_seconds(fields, profile),
         setup_at: time(fields.setup_time, believed.setup_time),
@@ -102,12 +112,59 @@ fn leg(
         cause: fields
             .disconnect_cause
             .filter(|_| ends)
-            .and_then(|cause| h323::disconnect_cause(cause, profile.cause_base)),
+            .and_then(|cause| h323::disconnect_cause(cause, profile.cause_base))
+            .or_else(|| response_code.filter(|_| ends).and_then(sip_cause)),
         rings: interim && matches!(response_code, Some(180..=189)),
         may_be_periodic: interim && fields.sip_method.is_none(),
         recalled: None,
         packet: None,
     }
+}
+
+/// The number that calls: as it came in, where only AVPairs tell it.
+fn caller(fields: &Fields<'_>) -> Option<Box<str>> {
+    let [came, went] = fields.paired_caller;
+    fields.calling.or(came).or(went).and_then(text)
+}
+
+/// The number that is called: as it was dialled, where only AVPairs tell it. Rules for numbers are
+/// written for what is dialled.
+fn called(fields: &Fields<'_>) -> Option<Box<str>> {
+    let [came, went] = fields.paired_called;
+    fields.called.or(came).or(went).and_then(text)
+}
+
+/// A final response of SIP but success, which is why a call failed (RFC 3261, 21): 300 to 699, beside the
+/// 1 to 127 of Q.850.
+fn sip_cause(code: u32) -> Option<u16> {
+    u16::try_from(code).ok().filter(|code| (300..=699).contains(code))
+}
+
+fn tags(fields: &Fields<'_>) -> Option<Tags> {
+    let number = |tag: &[u8]| {
+        let mut hasher = DefaultHasher::new();
+        tag.hash(&mut hasher);
+        hasher.finish()
+    };
+    Some(Tags { from: number(fields.from_tag?), to: number(fields.to_tag?) })
+}
+
+/// Seconds since 1970 that no delay can be: they were reached in 2001.
+const DATE_SECONDS: u32 = 1_000_000_000;
+/// Seconds that no call lasts: a hundred days.
+const IMPOSSIBLE_SECONDS: u32 = 8_640_000;
+
+fn oddities(fields: &Fields<'_>, kind: AccountingKind) -> Oddities {
+    let number = |value: Option<&[u8]>| value.and_then(value::integer).unwrap_or(0);
+    let (delay, session) = (number(fields.delay_time), number(fields.session_time));
+    let times = || [fields.setup_time, fields.connect_time, fields.disconnect_time].into_iter().flatten();
+    let is_unreadable = |time: &[u8]| h323::time(time, 0).is_none() && !h323::says_no_time(time);
+    Oddities::default()
+        .with(Oddity::DelayIsADate, delay >= DATE_SECONDS)
+        .with(Oddity::SessionTimeImpossible, session >= IMPOSSIBLE_SECONDS)
+        .with(Oddity::SessionTimeInStart, kind == AccountingKind::Start && session > 0)
+        .with(Oddity::TimeUnreadable, times().any(is_unreadable))
+        .with(Oddity::ClockNotSet, times().any(h323::is_of_unset_clock))
 }
 
 /// What Acct-Status-Type says.
@@ -158,16 +215,24 @@ fn framed_address(fields: &Fields<'_>) -> Option<IpAddr> {
     names_someone.then_some(IpAddr::V4(address))
 }
 
-fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>) -> PasswordProof<'a> {
+/// A digest is what is meant where there is one (RFC 5090, 3.1).
+fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>, profile: &Profile) -> PasswordProof<'a> {
+    let digest = digest::read(packet, profile.digest_forms, fields.user_name);
+    if let Some(DigestRead::Answer { answer, mutual }) = digest {
+        return PasswordProof::Digest { answer, mutual };
+    }
     match (fields.user_password, fields.chap_password) {
         (Some(hidden), _) => PasswordProof::Pap(hidden),
         (None, Some(response)) => PasswordProof::Chap { response, challenge: credential::chap_challenge(packet) },
-        (None, None) => PasswordProof::None,
+        (None, None) => match digest {
+            Some(DigestRead::Asked(asked)) => PasswordProof::Challenge(asked),
+            _ => PasswordProof::None,
+        },
     }
 }
 
 fn identity(packet: &Packet<'_>, fields: &Fields<'_>, profile: &Profile, mark: ClassMark) -> CallIdentity {
-    let conf_id = fields.conf_id.and_then(h323::conf_id);
+    let conf_id = fields.conf_id.and_then(h323::conf_id).or_else(|| fields.incoming_conf_id.and_then(h323::conf_id));
     CallIdentity {
         // Proxies on the way may add a Class of their own.
         class: packet.all(kind::CLASS).find_map(|class| mark.decode(class)),

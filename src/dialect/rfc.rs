@@ -9,7 +9,10 @@ use crate::wire::reply::ReplyBuilder;
 
 use super::cisco;
 use super::profile::Profile;
-use super::{AccessRequest, AccountingRequest, Asked, ClassMark, Dialect, NotACallPacket, identification, reading};
+use super::{
+    AccessRequest, AccountingRequest, Asked, Challenge, ClassMark, Dialect, NotACallPacket, digest, identification,
+    reading,
+};
 
 /// A make that is answered with plain attributes.
 #[derive(Clone, Copy, Debug)]
@@ -32,16 +35,23 @@ impl Dialect for Rfc {
         reading::accounting(packet, nas, self.profile, mark)
     }
 
-    fn write_accept(&self, accept: &Accept, _: &Nas, _: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
-        accept_attributes(accept, mark, reply);
+    fn write_accept(&self, accept: &Accept, _: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
+        accept_attributes(accept, asked, mark, reply);
+        if let (Some(kind), Some(seconds)) = (self.profile.sip_avp, accept.session_timeout) {
+            reply.text(kind, &format!("session_timeout#{}", told_seconds(seconds)));
+        }
     }
 
-    fn write_reject(&self, rejected: &Rejected, _: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
+    fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
         reject_attributes(rejected, reply);
         // One who speaks h323 is told the code too; for anyone else it would be noise.
         if asked.layout_vendor.is_some() {
-            cisco::write_return_code(self.profile.return_codes.code(rejected), self.profile, asked, reply);
+            cisco::write_return_code(self.profile.return_codes.code(rejected, nas), self.profile, asked, reply);
         }
+    }
+
+    fn write_challenge(&self, challenge: &Challenge, reply: &mut ReplyBuilder) {
+        digest::write_challenge(challenge, reply);
     }
 
     fn identification(&self, packet: &Packet<'_>) -> Box<[u8]> {
@@ -59,8 +69,9 @@ pub(super) fn told_seconds(session_timeout: u32) -> u32 {
     session_timeout.clamp(1, SESSION_TIMEOUT_MAX)
 }
 
-/// Session-Timeout, Acct-Interim-Interval, Class and Termination-Action.
-pub(super) fn accept_attributes(accept: &Accept, mark: ClassMark, reply: &mut ReplyBuilder) {
+/// Session-Timeout, Acct-Interim-Interval, Class, Termination-Action, and the proof that a challenge
+/// of the caller's is answered with.
+pub(super) fn accept_attributes(accept: &Accept, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
     if let Some(seconds) = accept.session_timeout {
         reply.integer(kind::SESSION_TIMEOUT, told_seconds(seconds));
         if accept.ask_again {
@@ -73,6 +84,7 @@ pub(super) fn accept_attributes(accept: &Accept, mark: ClassMark, reply: &mut Re
     if let Some(call) = accept.call {
         reply.text(kind::CLASS, &mark.encode(call));
     }
+    digest::write_response_auth(asked, reply);
 }
 
 /// Reply-Message.

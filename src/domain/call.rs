@@ -266,7 +266,7 @@ pub struct LegEnd {
     pub told_at: Option<Timestamp>,
     /// How long it was answered.
     pub seconds: u64,
-    /// Cause after Q.850, where it was told.
+    /// Cause after Q.850 (1 to 127) or final response of SIP (300 to 699), where it was told.
     pub cause: Option<u16>,
 }
 

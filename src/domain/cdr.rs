@@ -47,7 +47,7 @@ pub struct Cdr {
     pub charges: Vec<Charge>,
     /// What ended the call.
     pub reason: EndReason,
-    /// Cause after Q.850.
+    /// Cause after Q.850 (1 to 127), or the final response of SIP (300 to 699).
     pub cause: Option<u16>,
     /// What is odd about it.
     pub flags: Flags,

@@ -166,7 +166,7 @@ pub struct Accounting {
     pub disconnected_at: Option<Timestamp>,
     /// Acct-Session-Time, seconds.
     pub session_seconds: Option<u64>,
-    /// Cause after Q.850.
+    /// Cause after Q.850 (1 to 127), or the final response of SIP (300 to 699).
     pub cause: Option<u16>,
     /// The NAS says that the called side rings.
     pub rings: bool,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::decision::RejectReason;
 use super::id::NasKey;
 use super::number::NumberRule;
 use super::secret::Secret;
@@ -38,6 +39,13 @@ pub struct Nas {
     pub session_timeout_from: Option<SessionTimeoutFrom>,
     /// An Access-Request without Message-Authenticator is dropped.
     pub require_message_authenticator: bool,
+    /// Its User-Name is believed where a request carries no password of any kind: it has proven the
+    /// caller itself.
+    pub trusts_calls: bool,
+    /// Who makes the nonces that callers answer with Digest.
+    pub digest_nonces: DigestNonces,
+    /// What stands in its place of the dialect's h323-return-code, in the order of reasons; never 0.
+    pub return_codes: Vec<(RejectReason, u8)>,
     /// Where the dialect tells the proxy to send calls.
     pub routes: Vec<Box<str>>,
     /// Most calls at once.
@@ -100,6 +108,16 @@ pub enum SessionTimeoutFrom {
     Now,
     /// The start of the call.
     Start,
+}
+
+/// Who makes the nonces of Digest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DigestNonces {
+    /// The NAS: how old they are and how often they are used is its own to watch.
+    #[default]
+    Gateway,
+    /// We, when the NAS asks for one (RFC 5090, 2.2.1): an answer to any other proves nothing.
+    Server,
 }
 
 /// What the rules of a call need to know of its NAS; kept with the call.
@@ -219,6 +237,7 @@ words!(Guard { Chunk = "chunk", Extend = "extend", Full = "full" });
 words!(Interims { Auto = "auto", Periodic = "periodic", None = "none" });
 words!(MissingStop { LastSeen = "last_seen", Grant = "grant" });
 words!(SessionTimeoutFrom { Now = "now", Start = "start" });
+words!(DigestNonces { Gateway = "gateway", Server = "server" });
 
 impl DialectName {
     /// Proxies without a clock of their own for a call send interims only when something happens.
@@ -257,6 +276,9 @@ mod tests {
             missing_stop: None,
             session_timeout_from: None,
             require_message_authenticator: true,
+            trusts_calls: false,
+            digest_nonces: DigestNonces::Gateway,
+            return_codes: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,

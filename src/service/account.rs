@@ -10,6 +10,7 @@ use crate::domain::decision::Reply;
 use crate::service::caller::{CallerTold, find_account};
 use crate::service::nas_table::NasEntry;
 use crate::service::packet_log::without_passwords;
+use crate::service::sessions::Sessions;
 use crate::wire::authenticator::Verified;
 use crate::wire::error::EncodeError;
 use crate::wire::packet::Code;
@@ -29,17 +30,21 @@ pub fn read(
     packet: &Verified<'_>,
     nas: &Arc<NasEntry>,
     book: &Book,
+    sessions: &Sessions,
 ) -> (Result<Command, NotACallPacket>, PendingAccounting) {
     let pending = PendingAccounting { nas: nas.clone(), reply_to: ReplyTo::from(packet) };
     let command = nas.dialect.read_accounting(packet, &nas.nas, nas.mark).map(|request| match request {
-        AccountingRequest::Leg(report) => Command::Account(Box::new(of_leg(*report, packet, nas, book))),
+        AccountingRequest::Leg(report) => {
+            nas.count(sessions.told(&report, !nas.nas.stop_only));
+            Command::Account(Box::new(of_leg(*report, packet, nas, book)))
+        }
         AccountingRequest::Restart(report) => restart(report, packet, nas),
     });
     (command, pending)
 }
 
 fn of_leg(report: LegReport, packet: &Verified<'_>, nas: &NasEntry, book: &Book) -> Accounting {
-    let LegReport { mut accounting, caller_address } = report;
+    let LegReport { mut accounting, caller_address, .. } = report;
     let told = CallerTold {
         user_name: accounting.user_name.as_deref(),
         caller: accounting.caller.as_deref(),

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use crate::dialect::Asked;
+use crate::dialect::{Asked, Challenge, PasswordProof};
 use crate::domain::book::Book;
 use crate::domain::command::Command;
 use crate::domain::decision::Reply;
-use crate::service::caller::{CallerTold, Hidden, find_account, prove};
+use crate::domain::nas::DigestNonces;
+use crate::domain::time::Timestamp;
+use crate::service::caller::{CallerTold, Hidden, Proven, find_account, prove};
 use crate::service::nas_table::NasEntry;
+use crate::service::nonces::{Nonces, RequestMark};
 use crate::service::packet_log::without_passwords;
+use crate::service::sessions::Sessions;
 use crate::wire::authenticator::Verified;
 use crate::wire::error::EncodeError;
 use crate::wire::packet::Code;
@@ -22,30 +26,92 @@ pub struct PendingAccess {
     asked: Asked,
 }
 
+/// What is to be done about an Access-Request.
+#[derive(Debug)]
+pub enum AccessRead {
+    /// The engine decides.
+    Decide(Box<Command>),
+    /// The caller is to answer a challenge first; there is nothing to decide.
+    Challenge(Challenge),
+}
+
 /// Reads an Access-Request: what the engine is to decide, and what its reply will be made from.
-pub fn read(packet: &Verified<'_>, nas: &Arc<NasEntry>, book: &Book) -> (Command, PendingAccess) {
-    let request = nas.dialect.read_access(packet, &nas.nas, nas.mark);
+pub fn read(
+    packet: &Verified<'_>,
+    nas: &Arc<NasEntry>,
+    book: &Book,
+    nonces: &Nonces,
+    sessions: &Sessions,
+    now: Timestamp,
+) -> (AccessRead, PendingAccess) {
+    let mut request = nas.dialect.read_access(packet, &nas.nas, nas.mark);
+    let mut pending = PendingAccess { nas: nas.clone(), reply_to: ReplyTo::from(packet), asked: request.asked.clone() };
+    let makes_nonces = nas.nas.digest_nonces == DigestNonces::Server;
+    if let (PasswordProof::Challenge(asked), true) = (&request.password, makes_nonces) {
+        let realm = asked.realm.or_else(|| host(asked.uri)).or_else(|| host(request.user_name?));
+        let challenge = challenge(nas, realm, nonces, now, false);
+        return (AccessRead::Challenge(challenge), pending);
+    }
+    if let PasswordProof::Digest { answer, .. } = &request.password {
+        request.user_name = request.user_name.or(Some(answer.username).filter(|name| !name.is_empty()));
+    }
     let told =
         CallerTold { user_name: request.user_name, caller: request.caller.as_deref(), address: request.caller_address };
     let account = find_account(book, &nas.nas, told);
     let hidden = Hidden { secret: &nas.secret, authenticator: packet.authenticator() };
-    let proof = prove(account.map(|account| &**account), &nas.nas, told, request.password, hidden);
+    let proven = prove(account.map(|account| &**account), &nas.nas, told, &request.password, hidden);
+    if let (PasswordProof::Digest { answer, mutual }, Proven::ByDigest) = (&request.password, proven) {
+        let called = request.called.as_deref().unwrap_or_default().as_bytes();
+        let call = request.identity.key.as_ref().map_or(&request.identity.session_id, |key| &key.0);
+        let mark = RequestMark::of(&[answer.response, call, called]);
+        if makes_nonces && !nonces.take(answer, nas.nas.key, mark, now) {
+            let challenge = challenge(nas, Some(answer.realm), nonces, now, true);
+            return (AccessRead::Challenge(challenge), pending);
+        }
+        let password = account.and_then(|account| account.password.as_ref());
+        pending.asked.response_auth =
+            password.filter(|_| *mutual).and_then(|password| answer.response_auth(password.expose())).map(Into::into);
+    }
     let connection = request.connection_address.and_then(|address| book.connection_by_address(address));
-    let pending = PendingAccess { nas: nas.clone(), reply_to: ReplyTo::from(packet), asked: request.asked.clone() };
     let command = request.into_command(
         nas.nas.key,
         account.map(|account| account.key),
-        proof,
+        proven.proof(),
         connection.map(|connection| connection.key),
         Some(without_passwords(packet)),
     );
-    (Command::Authorize(Box::new(command)), pending)
+    nas.count(sessions.asked(&command, now));
+    (AccessRead::Decide(Box::new(Command::Authorize(Box::new(command)))), pending)
+}
+
+/// A new nonce for a realm; where nobody has said one, for the NAS itself.
+fn challenge(nas: &NasEntry, realm: Option<&[u8]>, nonces: &Nonces, now: Timestamp, stale: bool) -> Challenge {
+    let realm = realm.filter(|realm| !realm.is_empty()).unwrap_or(nas.nas.id.as_bytes());
+    Challenge { realm: realm.into(), nonce: nonces.make(nas.nas.key, now), stale }
+}
+
+/// The host of a SIP URI or of a name with a realm; none in what has no `@`.
+fn host(name: &[u8]) -> Option<&[u8]> {
+    let at = name.iter().rposition(|byte| *byte == b'@')?;
+    let host = name.get(at.saturating_add(1)..)?;
+    let end = host.iter().position(|byte| matches!(byte, b':' | b';' | b'?' | b'>')).unwrap_or(host.len());
+    host.get(..end)
 }
 
 impl PendingAccess {
     /// The NAS that asked.
     pub fn nas(&self) -> &Arc<NasEntry> {
         &self.nas
+    }
+
+    /// The signed challenge with its code.
+    ///
+    /// # Errors
+    /// As [`PendingAccess::write`].
+    pub fn write_challenge(&self, challenge: &Challenge) -> Result<(Code, Vec<u8>), EncodeError> {
+        let mut builder = ReplyBuilder::new(Code::ACCESS_CHALLENGE, &self.reply_to);
+        self.nas.dialect.write_challenge(challenge, &mut builder);
+        Ok((Code::ACCESS_CHALLENGE, builder.finish(&self.nas.secret)?))
     }
 
     /// The signed reply with its code; `None` where the engine's is not one to an Access-Request.

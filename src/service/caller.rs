@@ -1,9 +1,9 @@
 //! Who calls, and what proves it: the account that a request is about, and its credentials.
 //!
-//! An account is found by User-Name, else by the calling number, else by the caller's own address.
-//! Any one of the proofs that the operator gave the account is enough: its password (PAP or CHAP),
+//! An account is found by User-Name (the whole of it, else what is before its realm), else by the calling number, else by the caller's own address.
+//! Any one of the proofs that the operator gave the account is enough: its password (PAP, CHAP or Digest),
 //! the caller's address, the calling number; an account with none of them is a code that proves
-//! itself. Who asks for an account that does not exist costs the same work as who has a wrong
+//! itself, and so does any name from a NAS that the operator trusts to have proven its callers. Who asks for an account that does not exist costs the same work as who has a wrong
 //! password, so that the time of an answer tells nobody which accounts there are.
 
 use std::net::IpAddr;
@@ -17,6 +17,7 @@ use crate::domain::number::normalise;
 use crate::domain::party::Account;
 use crate::wire::authenticator::Secret;
 use crate::wire::credential::{chap_matches, pap_matches};
+use crate::wire::digest::DigestAnswer;
 use crate::wire::value;
 
 /// What a request tells of the one who calls.
@@ -49,26 +50,75 @@ pub fn find_account<'b>(book: &'b Book, nas: &Nas, told: CallerTold<'_>) -> Opti
         .or_else(|| book.account_by_address(told.address?.to_canonical()))
 }
 
+/// What proved the account that a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proven {
+    /// Nothing did.
+    Wrong,
+    /// The answer to a challenge, and nothing else: its nonce must be worth something.
+    ByDigest,
+    /// Anything else.
+    Otherwise,
+}
+
+impl Proven {
+    /// As the engine wants to know it.
+    pub const fn proof(self) -> Proof {
+        match self {
+            Proven::Wrong => Proof::Wrong,
+            Proven::ByDigest | Proven::Otherwise => Proof::Right,
+        }
+    }
+}
+
 /// What the credentials of a request prove for the account that was found for it.
 pub fn prove(
     account: Option<&Account>,
     nas: &Nas,
     told: CallerTold<'_>,
-    password: PasswordProof<'_>,
+    password: &PasswordProof<'_>,
     hidden: Hidden<'_>,
-) -> Proof {
+) -> Proven {
     let stored = account.and_then(|account| account.password.as_ref());
     let compared = stored.map_or(NOBODYS_PASSWORD, |password| password.expose());
     let matches = match password {
         PasswordProof::Pap(value) => pap_matches(value, hidden.secret, hidden.authenticator, compared),
         PasswordProof::Chap { response, challenge } => chap_matches(response, challenge, compared),
-        PasswordProof::None => false,
+        PasswordProof::Digest { answer, .. } => answer.matches(compared),
+        PasswordProof::Challenge(_) | PasswordProof::None => false,
     };
-    let Some(account) = account else { return Proof::Wrong };
-    let password_right = matches && stored.is_some();
+    let Some(account) = account else { return Proven::Wrong };
     let address_trusted = told.address.is_some_and(|address| account.trusts(address.to_canonical()));
     let number_trusted = told.caller.is_some_and(|caller| has_number(account, nas, caller));
-    if password_right || address_trusted || number_trusted || account.is_code() { Proof::Right } else { Proof::Wrong }
+    let name_trusted =
+        nas.trusts_calls && *password == PasswordProof::None && told.user_name.is_some_and(|name| names(account, name));
+    if address_trusted || number_trusted || name_trusted || account.is_code() {
+        return Proven::Otherwise;
+    }
+    match password {
+        _ if !matches || stored.is_none() => Proven::Wrong,
+        PasswordProof::Digest { answer, .. } if !is_of(answer, account) => Proven::Wrong,
+        PasswordProof::Digest { .. } => Proven::ByDigest,
+        _ => Proven::Otherwise,
+    }
+}
+
+/// Whether the one who answered a challenge is the one that the account is of. Two may have the same
+/// password; the name is part of what was answered, and User-Name is not.
+fn is_of(answer: &DigestAnswer<'_>, account: &Account) -> bool {
+    names(account, answer.username) || *account.id.as_bytes() == *[answer.username, b"@", answer.realm].concat()
+}
+
+/// Whether a name means this account: the whole of it, or what is before the realm.
+fn names(account: &Account, name: &[u8]) -> bool {
+    let Some(name) = value::text(name) else { return false };
+    *account.id == *name || user_of(name).is_some_and(|user| *account.id == *user)
+}
+
+/// What is before the realm of `alice@example.net` or `sip:alice@example.net`.
+fn user_of(name: &str) -> Option<&str> {
+    let (user, _) = name.split_once('@')?;
+    Some(user.strip_prefix("sip:").unwrap_or(user))
 }
 
 /// Compared with where there is no password: the work is the same, the result is not looked at.
@@ -78,11 +128,7 @@ const NOBODYS_PASSWORD: &[u8] = b"nobody has this password";
 /// an account may be called so.
 fn by_user_name<'b>(book: &'b Book, user_name: Option<&[u8]>) -> Option<&'b Arc<Account>> {
     let name = value::text(user_name?)?;
-    book.account_by_id(name).or_else(|| {
-        let (user, _) = name.split_once('@')?;
-        let user = user.strip_prefix("sip:").unwrap_or(user);
-        book.account_by_id(user)
-    })
+    book.account_by_id(name).or_else(|| book.account_by_id(user_of(name)?))
 }
 
 fn has_number(account: &Account, nas: &Nas, caller: &str) -> bool {
@@ -104,7 +150,7 @@ mod tests {
     use crate::domain::book::BookChange;
     use crate::domain::id::{AccountKey, NasKey, PartyKey, TariffKey};
     use crate::domain::money::Money;
-    use crate::domain::nas::DialectName;
+    use crate::domain::nas::{DialectName, DigestNonces};
     use crate::domain::number::NumberRule;
     use crate::domain::party::{NoCredit, Party, PartyKind};
     use crate::domain::secret::{Secret as Stored, SecretSource};
@@ -183,6 +229,9 @@ mod tests {
             missing_stop: None,
             session_timeout_from: None,
             require_message_authenticator: true,
+            trusts_calls: false,
+            digest_nonces: DigestNonces::Gateway,
+            return_codes: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,
@@ -201,8 +250,13 @@ mod tests {
     }
 
     fn proof(account: Option<&Account>, told: CallerTold<'_>, password: PasswordProof<'_>) -> Proof {
+        proof_at(&nas(), account, told, password)
+    }
+
+    fn proof_at(nas: &Nas, account: Option<&Account>, told: CallerTold<'_>, password: PasswordProof<'_>) -> Proof {
         let secret = Secret::from("s");
-        prove(account, &nas(), told, password, Hidden { secret: &secret, authenticator: &AUTHENTICATOR })
+        let hidden = Hidden { secret: &secret, authenticator: &AUTHENTICATOR };
+        prove(account, nas, told, &password, hidden).proof()
     }
 
     fn pap(password: &str) -> Vec<u8> {
@@ -272,5 +326,54 @@ mod tests {
     #[test]
     fn a_code_proves_itself() {
         assert_eq!(proof(Some(&account(6, "90210")), told(None, None, None), PasswordProof::None), Proof::Right);
+    }
+
+    /// Made with another program from user, realm and password, for nonce `n`, INVITE and `sip:1@h`.
+    fn digest(username: &'static str, realm: &'static str, response: &'static str) -> PasswordProof<'static> {
+        let answer = DigestAnswer {
+            response: response.as_bytes(),
+            username: username.as_bytes(),
+            realm: realm.as_bytes(),
+            nonce: b"n",
+            method: b"INVITE",
+            uri: b"sip:1@h",
+            ..DigestAnswer::default()
+        };
+        PasswordProof::Digest { answer, mutual: false }
+    }
+
+    const ALICE: &str = "2f4f6176799012b225ced5294ac766d4";
+    const ALICE_AT_H: &str = "868269edbdafaaaab62148857b65a03c";
+    const BOB: &str = "81a6c1d0f3e54645e38b98559f77ae37";
+
+    #[test]
+    fn digest_proves_the_account_that_it_names() {
+        let alice = alice();
+        let named = |name| told(Some(name), None, None);
+        assert_eq!(proof(Some(&alice), named("alice"), digest("alice", "h", ALICE)), Proof::Right);
+        assert_eq!(proof(Some(&alice), named("alice@h"), digest("alice", "h", ALICE)), Proof::Right);
+        assert_eq!(proof(Some(&alice), named("alice"), digest("alice@h", "h", ALICE_AT_H)), Proof::Right);
+        assert_eq!(proof(Some(&alice), named("alice"), digest("alice", "g", ALICE)), Proof::Wrong);
+        // Bob has the same password, and says that he is Alice.
+        assert_eq!(proof(Some(&alice), named("alice"), digest("bob", "h", BOB)), Proof::Wrong);
+        let with_realm = Account { id: "alice@h".into(), ..alice.clone() };
+        assert_eq!(proof(Some(&with_realm), named("alice@h"), digest("alice", "h", ALICE)), Proof::Right);
+        let of_another_realm = Account { id: "alice@g".into(), ..alice };
+        assert_eq!(proof(Some(&of_another_realm), named("alice@g"), digest("alice", "h", ALICE)), Proof::Wrong);
+    }
+
+    #[test]
+    fn a_name_alone_proves_where_the_gateway_is_trusted_for_it() {
+        let trusting = Nas { trusts_calls: true, ..nas() };
+        let named = told(Some("alice@example.net"), None, None);
+        let at = |nas: &Nas, told, password| proof_at(nas, Some(&alice()), told, password);
+        assert_eq!(at(&trusting, named, PasswordProof::None), Proof::Right);
+        assert_eq!(at(&nas(), named, PasswordProof::None), Proof::Wrong);
+        assert_eq!(at(&trusting, told(None, None, None), PasswordProof::None), Proof::Wrong, "no name");
+        // Who sends a password is held to it.
+        let wrong = pap("secret2");
+        assert_eq!(at(&trusting, named, PasswordProof::Pap(&wrong)), Proof::Wrong);
+        assert_eq!(at(&trusting, named, digest("alice", "g", ALICE)), Proof::Wrong);
+        assert_eq!(proof_at(&trusting, None, named, PasswordProof::None), Proof::Wrong, "no account");
     }
 }

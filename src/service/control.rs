@@ -195,7 +195,7 @@ mod tests {
     use crate::domain::decision::Event;
     use crate::domain::engine::decide;
     use crate::domain::id::NasKey;
-    use crate::domain::nas::{DialectName, DisconnectAddress, Guard, Nas};
+    use crate::domain::nas::{DialectName, DigestNonces, DisconnectAddress, Guard, Nas};
     use crate::domain::policy::Policy;
     use crate::domain::secret::{Secret as Written, SecretSource};
     use crate::domain::time::Timestamp;
@@ -241,6 +241,9 @@ mod tests {
             missing_stop: None,
             session_timeout_from: Some(from),
             require_message_authenticator: true,
+            trusts_calls: false,
+            digest_nonces: DigestNonces::Gateway,
+            return_codes: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,

@@ -37,5 +37,7 @@ pub mod catalogue;
 pub mod engine_door;
 pub mod instant;
 pub mod nearest;
+pub mod nonces;
 pub mod rates;
+pub mod sessions;
 pub mod stale;

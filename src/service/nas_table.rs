@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::dialect::oddity::Oddities;
 use crate::dialect::{ClassMark, Dialect, dialect_for};
 use crate::domain::book::Book;
 use crate::domain::nas::Nas;
@@ -30,6 +31,13 @@ pub struct NasEntry {
     pub mark: ClassMark,
     /// What it sent and was sent.
     pub counters: Arc<NasCounters>,
+}
+
+impl NasEntry {
+    /// Counts what a packet showed to be wrong.
+    pub fn count(&self, oddities: Oddities) {
+        oddities.iter().for_each(|oddity| self.counters.oddities.increment(oddity));
+    }
 }
 
 impl fmt::Debug for NasEntry {
@@ -112,12 +120,38 @@ fn entry(nas: &Arc<Nas>, metrics: &Metrics, mark: ClassMark) -> NasEntry {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::book::BookChange;
     use crate::domain::id::NasKey;
-    use crate::domain::nas::DialectName;
+    use crate::domain::nas::{DialectName, DigestNonces};
     use crate::domain::secret::SecretSource;
+
+    /// A NAS of this make.
+    pub fn nas(dialect: DialectName) -> Nas {
+        Nas {
+            key: NasKey(1),
+            id: "gw1".into(),
+            address: "192.0.2.10/32".parse().unwrap(),
+            secret: crate::domain::secret::Secret::new("s", SecretSource::Inline),
+            dialect,
+            guard: None,
+            grant_seconds_max: 3600,
+            stop_only: false,
+            interims: None,
+            missing_stop: None,
+            session_timeout_from: None,
+            require_message_authenticator: true,
+            trusts_calls: false,
+            digest_nonces: DigestNonces::Gateway,
+            return_codes: Vec::new(),
+            routes: Vec::new(),
+            calls_max: None,
+            attempts_per_second_max: None,
+            number_rules: Vec::new(),
+            disconnect: None,
+        }
+    }
 
     fn table(networks: &[&str]) -> NasTable {
         let mut book = Book::default();
@@ -126,20 +160,7 @@ mod tests {
                 key: NasKey(number),
                 id: format!("gw{number}").into(),
                 address: network.parse().unwrap(),
-                secret: crate::domain::secret::Secret::new("s", SecretSource::Inline),
-                dialect: DialectName::Rfc,
-                guard: None,
-                grant_seconds_max: 3600,
-                stop_only: false,
-                interims: None,
-                missing_stop: None,
-                session_timeout_from: None,
-                require_message_authenticator: true,
-                routes: Vec::new(),
-                calls_max: None,
-                attempts_per_second_max: None,
-                number_rules: Vec::new(),
-                disconnect: None,
+                ..nas(DialectName::Rfc)
             };
             book.apply(&BookChange::PutNas(nas)).unwrap();
         }

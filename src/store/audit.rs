@@ -207,6 +207,9 @@ fn fields_of_nas(nas: &Nas) -> Vec<Field> {
         maybe("missing_stop", nas.missing_stop),
         maybe("session_timeout_from", nas.session_timeout_from),
         field("require_message_authenticator", nas.require_message_authenticator),
+        field("trusts_calls", nas.trusts_calls),
+        field("digest_nonces", nas.digest_nonces),
+        list("return_codes", nas.return_codes.iter().map(|(reason, code)| format!("{}={code}", reason.as_str()))),
         list("routes", &nas.routes),
         maybe("calls_max", nas.calls_max),
         maybe("attempts_per_second_max", nas.attempts_per_second_max),
@@ -245,7 +248,7 @@ mod tests {
     use super::*;
     use crate::domain::id::{AccountKey, NasKey};
     use crate::domain::money::Money;
-    use crate::domain::nas::{DialectName, DisconnectAddress};
+    use crate::domain::nas::{DialectName, DigestNonces, DisconnectAddress};
     use crate::domain::secret::SecretSource;
 
     fn tariff(version: u64) -> BookChange {
@@ -305,6 +308,9 @@ mod tests {
             missing_stop: None,
             session_timeout_from: None,
             require_message_authenticator: true,
+            trusts_calls: false,
+            digest_nonces: DigestNonces::Gateway,
+            return_codes: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,

@@ -19,12 +19,14 @@ use crate::domain::decision::Reply;
 use crate::domain::time::Timestamp;
 use crate::metrics::{CodeLabel, DROP_CAUSES, DropCause, Label as _, Metrics, PacketCounters, Port};
 use crate::service::account::{self, PendingAccounting};
-use crate::service::authorize::{self, PendingAccess};
+use crate::service::authorize::{self, AccessRead, PendingAccess};
 use crate::service::engine_loop::EngineStatus;
 use crate::service::engine_queue::{EngineHandle, SubmitError};
 use crate::service::log_pace::LogPace;
 use crate::service::nas_table::{NasEntry, NasTable};
+use crate::service::nonces::Nonces;
 use crate::service::registry::RegistryReader;
+use crate::service::sessions::Sessions;
 use crate::service::sightings;
 use crate::transport::reply_cache::{CacheLimits, ReplyCache, RequestKey, Seen};
 use crate::transport::udp::{self, Endpoint, Peer};
@@ -47,6 +49,10 @@ pub struct RadiusParts {
     pub registry: RegistryReader,
     /// The random number of the database, for our Class.
     pub instance: u32,
+    /// The nonces of Digest that we make.
+    pub nonces: Arc<Nonces>,
+    /// The calls that clients' faults are seen by.
+    pub sessions: Arc<Sessions>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -340,11 +346,19 @@ impl Receiver {
                 if nas.rule == MessageAuthenticatorRule::IfPresent && !packet.message_authenticator_present() {
                     nas.counters.without_message_authenticator.increment();
                 }
-                let (command, pending) = authorize::read(packet, nas, table.book());
-                self.submit(command, Pending::Access(pending), source, key, now);
+                let (read, pending) =
+                    authorize::read(packet, nas, table.book(), &self.parts.nonces, &self.parts.sessions, now);
+                match read {
+                    AccessRead::Decide(command) => {
+                        self.submit(*command, Pending::Access(pending), source, key, now);
+                    }
+                    AccessRead::Challenge(challenge) => {
+                        self.answer_written(nas, pending.write_challenge(&challenge), source, key, now);
+                    }
+                }
             }
             Code::ACCOUNTING_REQUEST => {
-                let (command, pending) = account::read(packet, nas, table.book());
+                let (command, pending) = account::read(packet, nas, table.book(), &self.parts.sessions);
                 match command {
                     Ok(command) => self.submit(command, Pending::Accounting(pending), source, key, now),
                     Err(why) => self.answer_at_once(&pending, &why, source, key, now),
@@ -392,13 +406,28 @@ impl Receiver {
         if let Some(times) = listener.paces.not_a_call.count(now) {
             tracing::warn!(times, nas = &*nas.nas.id, "answered and not recorded: {why}");
         }
-        match pending.write_recorded() {
+        self.answer_written(nas, pending.write_recorded(), source, key, now);
+    }
+
+    /// Sends a reply that needs no decision, unless nothing could be recorded.
+    fn answer_written(
+        &self,
+        nas: &NasEntry,
+        written: Result<(Code, Vec<u8>), EncodeError>,
+        source: Peer,
+        key: RequestKey,
+        now: Timestamp,
+    ) {
+        if !self.parts.status.is_serving(now) {
+            return;
+        }
+        match written {
             Ok((code, bytes)) => {
                 let bytes: Arc<[u8]> = bytes.into();
-                listener.cache.answer(key, bytes.clone(), now);
-                listener.send(nas, source, code, &bytes, now);
+                self.listener.cache.answer(key, bytes.clone(), now);
+                self.listener.send(nas, source, code, &bytes, now);
             }
-            Err(error) => listener.cannot_write(nas, &error, now),
+            Err(error) => self.listener.cannot_write(nas, &error, now),
         }
     }
 

@@ -26,6 +26,17 @@ pub use radius::core::rfc2869::{
 pub use radius::core::rfc3162::NAS_IPV6_ADDRESS_TYPE as NAS_IPV6_ADDRESS;
 pub use radius::core::rfc3576::ERROR_CAUSE_TYPE as ERROR_CAUSE;
 
+/// The attributes of Digest (RFC 5090, 3).
+pub mod digest {
+    pub use radius::core::rfc5090::{
+        DIGEST_ALGORITHM_TYPE as ALGORITHM, DIGEST_C_NONCE_TYPE as CNONCE,
+        DIGEST_ENTITY_BODY_HASH_TYPE as ENTITY_BODY_HASH, DIGEST_METHOD_TYPE as METHOD,
+        DIGEST_NONCE_COUNT_TYPE as NONCE_COUNT, DIGEST_NONCE_TYPE as NONCE, DIGEST_QOP_TYPE as QOP,
+        DIGEST_REALM_TYPE as REALM, DIGEST_RESPONSE_AUTH_TYPE as RESPONSE_AUTH, DIGEST_RESPONSE_TYPE as RESPONSE,
+        DIGEST_STALE_TYPE as STALE, DIGEST_URI_TYPE as URI, DIGEST_USERNAME_TYPE as USERNAME,
+    };
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,8 +5,9 @@
 //! whatever the bytes are, and nothing is copied while a packet is read.
 //!
 //! Order of reading: [`packet`] (structure), [`attribute`] (what is inside), [`authenticator`]
-//! (proof of the shared secret), [`credential`] (proof of the caller), [`reply`] and [`request`]
-//! (making packets), [`proof`] (both digests apart, for people), [`value`] (typed values), [`dictionary`] (names), [`kind`] (numbers),
+//! (proof of the shared secret), [`credential`] and [`digest`] (proof of the caller), [`reply`] and [`request`]
+//! (making packets), [`proof`] (both digests apart, for people), [`value`] (typed values), [`dictionary`] (names),
+//! [`kind`] (numbers),
 //! [`error`] (what can be wrong).
 //!
 //! | RFC | section | here |
@@ -22,7 +23,7 @@
 //! | 2868 | tunnel attributes | not read: no phone service sends them |
 //! | 2869 | 5.14, Message-Authenticator (and 3579, 3.2) | [`authenticator`], [`reply`] |
 //! | 3162 | IPv6 attributes | [`value`] |
-//! | 5090 | Digest | named by the dictionary; its check comes later |
+//! | 5090 | Digest | [`digest::DigestAnswer`]; where its values stand, the dialects know |
 //! | 5176 | 3.4, Disconnect and CoA | [`request::RequestBuilder`], [`request::verify_reply`] |
 //! | 5997 | Status-Server | [`authenticator::verify_request`] always wants Message-Authenticator |
 //! | 6929 | extended attributes | not read; kept raw |
@@ -32,6 +33,7 @@ pub mod attribute;
 pub mod authenticator;
 pub mod credential;
 pub mod dictionary;
+pub mod digest;
 pub mod error;
 pub mod kind;
 pub mod packet;

@@ -7,7 +7,7 @@ use ringfence::domain::command::CallIdentity;
 use ringfence::domain::decision::{Accept, Because, RejectReason, Rejected};
 use ringfence::domain::id::{CallId, NasKey};
 use ringfence::domain::money::Money;
-use ringfence::domain::nas::{DialectName, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, Nas};
 use ringfence::domain::secret::{Secret as DomainSecret, SecretSource};
 use ringfence::domain::time::Timestamp;
 use ringfence::wire::authenticator::Secret;
@@ -145,6 +145,9 @@ pub fn nas(dialect: DialectName) -> Nas {
         missing_stop: None,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

@@ -15,7 +15,7 @@ use ringfence::domain::engine::decide;
 use ringfence::domain::id::{AccountKey, CallId, ConfId, NasKey, PartyKey, TariffKey};
 use ringfence::domain::invariant;
 use ringfence::domain::money::{Money, RatePerMinute};
-use ringfence::domain::nas::{DialectName, Guard, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, Guard, Nas};
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::Policy;
 use ringfence::domain::rating::PriceRule;
@@ -201,6 +201,9 @@ fn written(chain: &Chain) -> (Vec<BookChange>, Vec<(TariffKey, Arc<RateTable>)>)
         missing_stop: None,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

@@ -6,7 +6,7 @@ use ringfence::domain::book::{Book, BookChange};
 use ringfence::domain::carrier::{Carrier, Connection};
 use ringfence::domain::id::{AccountKey, CarrierKey, ConnectionKey, NasKey, PartyKey, TariffKey};
 use ringfence::domain::money::{Money, RatePerMinute};
-use ringfence::domain::nas::{DialectName, DisconnectAddress, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, DisconnectAddress, Nas};
 use ringfence::domain::number::NumberRule;
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::{FinalChunk, Policy};
@@ -151,6 +151,9 @@ fn nas(book: &Book, id: &str, key: u32, words: &mut Words<'_>) -> Result<Nas, St
         missing_stop: words.parsed("missing_stop")?,
         session_timeout_from: words.parsed("timeout_from")?,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: words.parsed("calls_max")?,
         attempts_per_second_max: words.parsed("attempts")?,

@@ -14,7 +14,7 @@ use ringfence::domain::decision::Reply;
 use ringfence::domain::id::{AccountKey, NasKey, PartyKey, TariffKey};
 use ringfence::domain::ledger::Purse;
 use ringfence::domain::money::{Money, RatePerMinute};
-use ringfence::domain::nas::{DialectName, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, Nas};
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::Policy;
 use ringfence::domain::rating::PriceRule;
@@ -193,6 +193,9 @@ pub fn nas(key: u32, id: &str, address: &str) -> Nas {
         missing_stop: None,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

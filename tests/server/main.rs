@@ -1,6 +1,7 @@
 //! The daemon over real UDP: what is answered, what is not, and what is counted.
 
 mod daemon;
+mod digest;
 mod gateway;
 
 use std::sync::Arc;

@@ -6,7 +6,7 @@ use fastrand::Rng;
 use ringfence::domain::book::{Book, BookChange};
 use ringfence::domain::id::{AccountKey, NasKey, PartyKey, TariffKey};
 use ringfence::domain::money::{Money, RatePerMinute};
-use ringfence::domain::nas::{DialectName, DisconnectAddress, Guard, Interims, MissingStop, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, DisconnectAddress, Guard, Interims, MissingStop, Nas};
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::{FinalChunk, Policy};
 use ringfence::domain::rating::PriceRule;
@@ -361,6 +361,9 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
         missing_stop,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: false,
+        digest_nonces: DigestNonces::Gateway,
+        return_codes: Vec::new(),
         routes: Vec::new(),
         calls_max: (rng.u8(..4) == 0).then(|| rng.u32(3..10)),
         attempts_per_second_max: None,

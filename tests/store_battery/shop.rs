@@ -8,11 +8,11 @@ use ringfence::domain::call::{CallKey, LegOrigin};
 use ringfence::domain::command::{
     Accounting, AccountingKind, Authorize, CallIdentity, ChangeBook, Command, PostEntry, PostKind, Proof, RawPacket,
 };
-use ringfence::domain::decision::{Event, Fact, Reply};
+use ringfence::domain::decision::{Event, Fact, RejectReason, Reply};
 use ringfence::domain::engine::decide;
 use ringfence::domain::id::{AccountKey, ConfId, NasKey, PartyKey, TariffKey};
 use ringfence::domain::money::Money;
-use ringfence::domain::nas::{DialectName, DisconnectAddress, Nas};
+use ringfence::domain::nas::{DialectName, DigestNonces, DisconnectAddress, Nas};
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::Policy;
 use ringfence::domain::rating::PriceRule;
@@ -329,6 +329,9 @@ pub fn gateway() -> BookChange {
         missing_stop: None,
         session_timeout_from: None,
         require_message_authenticator: true,
+        trusts_calls: true,
+        digest_nonces: DigestNonces::Server,
+        return_codes: vec![(RejectReason::NoCredit, 11)],
         routes: vec!["sip:out".into()],
         calls_max: Some(100),
         attempts_per_second_max: None,

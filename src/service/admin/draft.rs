@@ -15,7 +15,7 @@ use super::write::{self, Secrets};
 use crate::domain::book::{Book, BookChange, BookError};
 use crate::domain::id::{PartyKey, TariffKey};
 use crate::domain::money::Money;
-use crate::domain::nas::Nas;
+use crate::domain::nas::{DialectName, Nas};
 use crate::domain::party::{NoCredit, Party};
 use crate::domain::tariff::{Rate, RateTable, Tariff};
 use crate::service::rates::{self, RatesFile};
@@ -391,6 +391,16 @@ pub fn warnings_of(nas: &Nas) -> Vec<String> {
              answers (Blast-RADIUS)",
             nas.id
         ));
+    }
+    if nas.trusts_calls {
+        warnings.push(format!(
+            "nas {}: trusts_calls: whoever can send from its address with its secret calls at any account's cost",
+            nas.id
+        ));
+    }
+    if nas.dialect == DialectName::Sippy && nas.routes.is_empty() {
+        warnings
+            .push(format!("nas {}: no routes: a Sippy B2BUA obeys a limit only where it comes with a route", nas.id));
     }
     warnings
 }

@@ -9,6 +9,7 @@ use super::engine_loop::EngineStatus;
 use super::engine_queue::EngineHandle;
 use super::registry::RegistryReader;
 use crate::clock::Clock;
+use crate::metrics::Metrics;
 use crate::store::{Projector, Rates, Reports, Upkeep};
 
 // What is written and read.
@@ -55,6 +56,7 @@ pub struct Admin {
     reports: Arc<dyn Reports>,
     projector: Arc<dyn Projector>,
     upkeep: Arc<dyn Upkeep>,
+    metrics: Arc<Metrics>,
     clock: Clock,
     prober: Option<Arc<Prober>>,
 }
@@ -73,6 +75,8 @@ pub struct Parts {
     pub rates: Arc<dyn Rates>,
     /// Copies and checks.
     pub upkeep: Arc<dyn Upkeep>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
 }
@@ -80,10 +84,10 @@ pub struct Parts {
 impl Admin {
     /// What operators do to the daemon that has these parts.
     pub fn new(parts: Parts) -> Admin {
-        let Parts { engine, registry, reports, projector, rates, upkeep, clock } = parts;
+        let Parts { engine, registry, reports, projector, rates, upkeep, metrics, clock } = parts;
         let engine = EngineDoor::new(engine);
         let catalogue = Catalogue::new(engine.clone(), registry.clone(), rates);
-        Admin { catalogue, engine, registry, reports, projector, upkeep, clock, prober: None }
+        Admin { catalogue, engine, registry, reports, projector, upkeep, metrics, clock, prober: None }
     }
 
     /// The same, with somebody who asks gateways.

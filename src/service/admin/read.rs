@@ -1,6 +1,7 @@
 //! From what an operator wrote to what the daemon keeps: every value checked, every fault named with
 //! its path. The other direction is `write`.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -19,6 +20,7 @@ use super::thing::Kind;
 use super::write::{GRANT_SECONDS_DEFAULT, SecretText};
 use crate::domain::book::{Book, BookError};
 use crate::domain::carrier::{Carrier, Connection};
+use crate::domain::decision::RejectReason;
 use crate::domain::id::{
     AccountKey, CarrierKey, ConnectionKey, NasKey, PartyKey, TariffKey, check_account_id, check_id,
 };
@@ -41,6 +43,10 @@ const SECRET_BYTES_MAX: usize = 255;
 const TEXT_BYTES_MAX: usize = 253;
 /// Most items of a list in a thing.
 const LIST_MAX: usize = 1_000;
+/// Most routes of a NAS: each is in every Access-Accept.
+const ROUTES_MAX: usize = 10;
+/// Longest route, bytes: it fits an attribute with its name and the limit.
+const ROUTE_BYTES_MAX: usize = 200;
 /// Most rules for numbers in a thing: each runs for every call.
 const RULES_MAX: usize = 32;
 /// Among so many ids the one that was meant is looked for.
@@ -235,7 +241,12 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
     if !(1..=GRANT_SECONDS_MAX).contains(&grant_seconds_max) {
         reader.wrong("grant_seconds_max", format!("must be 1 to {GRANT_SECONDS_MAX}"));
     }
-    let routes = reader.list("routes", &spec.routes, short_text);
+    let digest_nonces = reader.optional("digest_nonces", spec.digest_nonces.as_deref());
+    let return_codes = reader.return_codes(&spec.return_codes);
+    let routes = reader.list("routes", &spec.routes, route);
+    if routes.len() > ROUTES_MAX {
+        reader.wrong("routes", format!("has at most {ROUTES_MAX}: all must fit into one reply"));
+    }
     let number_rules = reader.number_rules(&spec.number_rules);
     let kept = before.and_then(|before| before.disconnect.as_ref());
     let disconnect = spec.disconnect.as_ref().and_then(|spec| reader.disconnect(spec, kept));
@@ -264,6 +275,9 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
             missing_stop,
             session_timeout_from,
             require_message_authenticator: spec.require_message_authenticator.unwrap_or(true),
+            trusts_calls: spec.trusts_calls.unwrap_or(false),
+            digest_nonces: digest_nonces.unwrap_or_default(),
+            return_codes,
             routes,
             calls_max: spec.calls_max,
             attempts_per_second_max: spec.attempts_per_second_max,
@@ -562,6 +576,25 @@ impl<'a> Reader<'a> {
         }
         rules
     }
+
+    /// Codes by reason. 0 would be taken for an acceptance.
+    fn return_codes(&mut self, codes: &BTreeMap<String, u32>) -> Vec<(RejectReason, u8)> {
+        let mut read = Vec::with_capacity(codes.len().min(RejectReason::ALL.len()));
+        for (word, code) in codes {
+            let member = format!("return_codes.{}", shown(word));
+            let Some(reason) = RejectReason::ALL.into_iter().find(|reason| reason.as_str() == word) else {
+                let words = RejectReason::ALL.map(RejectReason::as_str).join(", ");
+                self.wrong(&member, format!("is no reason of rejection: there are {words}"));
+                continue;
+            };
+            match u8::try_from(*code).ok().filter(|code| *code > 0) {
+                Some(code) => read.push((reason, code)),
+                None => self.wrong(&member, format!("must be 1 to 255 (is {code})")),
+            }
+        }
+        read.sort_unstable();
+        read
+    }
 }
 
 /// An address or a network, in the form in which source addresses are compared.
@@ -595,6 +628,17 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
 
 fn short_text(text: &str) -> Result<Box<str>, String> {
     if text.is_empty() { Err("must not be empty".into()) } else { line_of_text(text) }
+}
+
+/// Where a proxy is to send a call. How long it may last is told with each call.
+fn route(text: &str) -> Result<Box<str>, String> {
+    if text.len() > ROUTE_BYTES_MAX {
+        return Err(format!("has at most {ROUTE_BYTES_MAX} bytes"));
+    }
+    if text.to_ascii_lowercase().contains(";credit-time=") {
+        return Err("has a credit-time: it is added to each call".into());
+    }
+    short_text(text)
 }
 
 /// A wrong value for a message: cut, and quoted so that it cannot be taken for our words.

@@ -79,7 +79,7 @@ impl Admin {
                     ThingView::Party(Box::new(view::party(&book, registry, book.party_by_id(id)?)))
                 }
                 Kind::Account => ThingView::Account(Box::new(view::account(&book, registry, book.account_by_id(id)?))),
-                Kind::Nas => ThingView::Nas(Box::new(view::nas(registry, book.nas_by_id(id)?))),
+                Kind::Nas => ThingView::Nas(Box::new(view::nas(registry, &self.metrics, book.nas_by_id(id)?))),
                 Kind::Carrier => ThingView::Carrier(view::carrier(&book, registry, book.carrier_by_id(id)?)),
                 Kind::Connection => ThingView::Connection(view::connection(&book, book.connection_by_id(id)?)),
             })
@@ -135,7 +135,7 @@ impl Admin {
             }
             Kind::Nas => {
                 let (found, next) = page::by_id(book.nases().collect(), |nas| &nas.id, window.cursor, limit);
-                let nas = found.into_iter().map(|nas| view::nas(registry, nas)).collect();
+                let nas = found.into_iter().map(|nas| view::nas(registry, &self.metrics, nas)).collect();
                 ThingList::Nas(NasList { nas, next })
             }
             Kind::Carrier => {

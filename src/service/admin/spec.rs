@@ -45,6 +45,8 @@
 //! 400 the request cannot be read, 404 there is no such thing, 409 it is refused as things are, 413
 //! it is too large, 422 what it says is wrong, 503 the engine is not there.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 // What operators write.
@@ -321,6 +323,15 @@ pub struct NasSpec {
     /// An Access-Request without Message-Authenticator is dropped; true if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_message_authenticator: Option<bool>,
+    /// Its User-Name is believed where a request carries no password of any kind; false if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusts_calls: Option<bool>,
+    /// `gateway` (if absent) or `server`: who makes the nonces of Digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest_nonces: Option<String>,
+    /// What h323-return-code is where it is not the dialect's, by reason of rejection: 1 to 255.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub return_codes: BTreeMap<String, u32>,
     /// Where the dialect tells the proxy to send calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
@@ -666,6 +677,15 @@ pub struct NasView {
     pub session_timeout_from: String,
     /// An Access-Request without Message-Authenticator is dropped.
     pub require_message_authenticator: bool,
+    /// Its User-Name is believed where a request carries no password of any kind.
+    #[serde(default)]
+    pub trusts_calls: bool,
+    /// `gateway` or `server`: who makes the nonces of Digest.
+    #[serde(default)]
+    pub digest_nonces: String,
+    /// What h323-return-code is where it is not the dialect's, by reason of rejection.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub return_codes: BTreeMap<String, u32>,
     /// Where the dialect tells the proxy to send calls.
     pub routes: Vec<String>,
     /// Calls up now.
@@ -682,6 +702,9 @@ pub struct NasView {
     /// Answers from there are believed though their authenticator is zeroes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub disconnect_zero_authenticator: bool,
+    /// What it got wrong since the daemon started, by what: bounded, and not believed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub oddities: BTreeMap<String, u64>,
     /// What an operator should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -890,7 +913,7 @@ pub struct LegView {
     /// How long it was answered, once it has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
-    /// Cause after Q.850.
+    /// Cause after Q.850 (1 to 127), or the final response of SIP (300 to 699).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<u16>,
     /// The trunk that it goes through.
@@ -1079,7 +1102,7 @@ pub struct CdrView {
     pub estimated: bool,
     /// What ended the call.
     pub ended_by: String,
-    /// Cause after Q.850.
+    /// Cause after Q.850 (1 to 127), or the final response of SIP (300 to 699).
     pub cause: Option<u16>,
     /// What is odd about it.
     pub flags: Vec<String>,
@@ -1393,6 +1416,9 @@ mod tests {
             missing_stop = "last_seen"
             session_timeout_from = "now"
             require_message_authenticator = true
+            trusts_calls = true
+            digest_nonces = "server"
+            return_codes = { no_credit = 11 }
             routes = []
             calls_max = 1000
             [nas.disconnect]

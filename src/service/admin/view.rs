@@ -19,6 +19,7 @@ use crate::domain::policy::Policy;
 use crate::domain::secret::{Secret, SecretSource};
 use crate::domain::tariff::Tariff;
 use crate::domain::time::Timestamp;
+use crate::metrics::Metrics;
 use crate::service::escape::escape;
 use crate::service::explain::rejection;
 use crate::service::instant::format_instant;
@@ -84,8 +85,10 @@ pub fn tariff(book: &Book, tariff: &Tariff) -> TariffView {
 }
 
 /// A NAS, with what it can do in effect; of its secret only where it is from.
-pub fn nas(registry: &RegistryReader, nas: &Nas) -> NasView {
+pub fn nas(registry: &RegistryReader, metrics: &Metrics, nas: &Nas) -> NasView {
     let abilities = nas.abilities();
+    let oddities = metrics.nas(&nas.id);
+    let oddities = oddities.oddities.iter().filter(|(_, count)| *count > 0);
     NasView {
         id: nas.id.to_string(),
         address: nas.address.to_string(),
@@ -98,6 +101,9 @@ pub fn nas(registry: &RegistryReader, nas: &Nas) -> NasView {
         missing_stop: abilities.missing_stop.to_string(),
         session_timeout_from: abilities.session_timeout_from.to_string(),
         require_message_authenticator: nas.require_message_authenticator,
+        trusts_calls: nas.trusts_calls,
+        digest_nonces: nas.digest_nonces.to_string(),
+        return_codes: write::return_codes(nas),
         routes: nas.routes.iter().map(ToString::to_string).collect(),
         calls: registry.slots(Entity::Nas(nas.key)),
         calls_max: nas.calls_max,
@@ -105,6 +111,7 @@ pub fn nas(registry: &RegistryReader, nas: &Nas) -> NasView {
         number_rules: write::number_rules(&nas.number_rules),
         disconnect: nas.disconnect.as_ref().map(|disconnect| disconnect.address.to_string()),
         disconnect_zero_authenticator: nas.disconnect.as_ref().is_some_and(|it| it.accepts_zero_authenticator),
+        oddities: oddities.map(|(oddity, count)| (oddity.to_owned(), count)).collect(),
         warnings: warnings_of(nas),
     }
 }

@@ -1,6 +1,8 @@
 //! From what the daemon keeps to what an operator would have written: for an export, a diff and a
 //! partial change. The other direction is `read`.
 
+use std::collections::BTreeMap;
+
 use super::spec::{
     AccountSpec, CarrierSpec, ConnectionSpec, CustomerSpec, DisconnectSpec, NasSpec, NumberRuleSpec, RateSpec,
     ResellerSpec, TariffSpec,
@@ -8,7 +10,7 @@ use super::spec::{
 use crate::domain::book::Book;
 use crate::domain::carrier::{Carrier, Connection};
 use crate::domain::money::Money;
-use crate::domain::nas::Nas;
+use crate::domain::nas::{DigestNonces, Nas};
 use crate::domain::number::NumberRule;
 use crate::domain::party::{Account, NoCredit, Party};
 use crate::domain::rating::PriceRule;
@@ -138,6 +140,9 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
         missing_stop: nas.missing_stop.map(|missing| missing.to_string()),
         session_timeout_from: nas.session_timeout_from.map(|from| from.to_string()),
         require_message_authenticator: (!nas.require_message_authenticator).then_some(false),
+        trusts_calls: nas.trusts_calls.then_some(true),
+        digest_nonces: (nas.digest_nonces != DigestNonces::Gateway).then(|| nas.digest_nonces.to_string()),
+        return_codes: return_codes(nas),
         routes: nas.routes.iter().map(ToString::to_string).collect(),
         calls_max: nas.calls_max,
         attempts_per_second_max: nas.attempts_per_second_max,
@@ -154,6 +159,11 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
             }
         }),
     }
+}
+
+/// The codes that stand in place of the dialect's, by reason.
+pub fn return_codes(nas: &Nas) -> BTreeMap<String, u32> {
+    nas.return_codes.iter().map(|(reason, code)| (reason.as_str().to_owned(), u32::from(*code))).collect()
 }
 
 /// A carrier.

@@ -109,6 +109,17 @@ pub struct NasFields {
     /// Drop an Access-Request without Message-Authenticator: yes or no
     #[arg(long, value_name = "YES|NO", value_parser = input::yes_or_no)]
     require_message_authenticator: Option<bool>,
+    /// Believe its User-Name where a request carries no password of any kind: yes or no. Only for a
+    /// proxy that proves its callers itself
+    #[arg(long, value_name = "YES|NO", value_parser = input::yes_or_no)]
+    trusts_calls: Option<bool>,
+    /// Who makes the nonces of Digest: the gateway, or this server when it is asked (RFC 5090)
+    #[arg(long, value_name = "WHO", value_parser = ["gateway", "server"])]
+    digest_nonces: Option<String>,
+    /// Another h323-return-code for a reason of rejection, such as no_credit=11, or no_credit=none
+    /// for the dialect's; repeat for more, none for the dialect's in all
+    #[arg(long = "return-code", value_name = "REASON=CODE", value_parser = return_code)]
+    return_codes: Vec<OrNone<(String, OrNone<u32>)>>,
     /// Where a proxy is told to send calls; repeat for more, none for no routes
     #[arg(long = "route", value_name = "ROUTE", value_parser = input::text_or_none)]
     routes: Vec<OrNone<String>>,
@@ -242,6 +253,9 @@ impl NasFields {
         members.set("missing_stop", self.missing_stop.map(or_default));
         members.set("session_timeout_from", self.session_timeout_from.map(or_default));
         members.set("require_message_authenticator", self.require_message_authenticator);
+        members.set("trusts_calls", self.trusts_calls);
+        members.set("digest_nonces", self.digest_nonces);
+        members.set("return_codes", of_return_codes(self.return_codes));
         members.set_list("routes", &self.routes);
         members.set("calls_max", self.calls_max);
         members.set("attempts_per_second_max", self.attempts_per_second_max);
@@ -263,6 +277,27 @@ impl NasFields {
         }
         Ok(members)
     }
+}
+
+/// A reason of rejection with its code, `REASON=CODE`, or `none`.
+fn return_code(text: &str) -> Result<OrNone<(String, OrNone<u32>)>, String> {
+    if text == "none" {
+        return Ok(OrNone::None);
+    }
+    let (reason, code) = text.split_once('=').ok_or("must be REASON=CODE, such as no_credit=11, or none")?;
+    Ok(OrNone::Value((reason.trim().to_owned(), input::number_or_none(code.trim())?)))
+}
+
+/// The codes that were named; all of the dialect's, where `none` is among them.
+fn of_return_codes(codes: Vec<OrNone<(String, OrNone<u32>)>>) -> Option<Value> {
+    if codes.is_empty() {
+        return None;
+    }
+    let named = codes.into_iter().map(|code| match code {
+        OrNone::Value((reason, code)) => Some((reason, code.into())),
+        OrNone::None => None,
+    });
+    Some(named.collect::<Option<serde_json::Map<String, Value>>>().map_or(Value::Null, Value::Object))
 }
 
 /// What the operator has not said; `none` would be taken for a value here.
@@ -320,10 +355,19 @@ fn card(nas: &NasView) -> Card {
     card.field("missing stop", &nas.missing_stop);
     card.field("session timeout from", &nas.session_timeout_from);
     card.field("message authenticator", if nas.require_message_authenticator { "required" } else { "not required" });
+    if nas.trusts_calls {
+        card.field("user name", Text::toned("believed without a password", Tone::Odd));
+    }
+    card.field("digest nonces", format!("by the {}", nas.digest_nonces));
+    let codes = nas.return_codes.iter().map(|(reason, code)| format!("{reason}={code}"));
+    card.field("return codes", codes.collect::<Vec<_>>().join(", "));
     card.field("routes", nas.routes.join(", "));
     card.field("calls", of_max(nas.calls, nas.calls_max));
     card.field("attempts per second", nas.attempts_per_second_max);
     card.field("number rules", rules(&nas.number_rules));
+    for (oddity, count) in &nas.oddities {
+        card.field("not believed", Text::toned(format!("{oddity}: {count}"), Tone::Odd));
+    }
     for warning in &nas.warnings {
         card.field("warning", Text::toned(warning, Tone::Odd));
     }

@@ -161,6 +161,9 @@ const NAS: Form = Form {
         ("missing_stop", Kind::Text),
         ("session_timeout_from", Kind::Text),
         ("require_message_authenticator", Kind::Flag),
+        ("trusts_calls", Kind::Flag),
+        ("digest_nonces", Kind::Text),
+        ("return_codes", Kind::Table(&RETURN_CODES)),
         ("routes", Kind::Texts),
         ("calls_max", Kind::Whole),
         ("attempts_per_second_max", Kind::Whole),
@@ -168,6 +171,24 @@ const NAS: Form = Form {
         ("disconnect", Kind::Table(&DISCONNECT)),
     ],
     secret: Some("secret"),
+    required: None,
+};
+
+/// By reason of rejection.
+const RETURN_CODES: Form = Form {
+    members: &[
+        ("unknown_account", Kind::Whole),
+        ("attempts_limit", Kind::Whole),
+        ("bad_credentials", Kind::Whole),
+        ("blocked", Kind::Whole),
+        ("id_in_use", Kind::Whole),
+        ("forbidden_number", Kind::Whole),
+        ("no_rate", Kind::Whole),
+        ("calls_limit", Kind::Whole),
+        ("spend_limit", Kind::Whole),
+        ("no_credit", Kind::Whole),
+    ],
+    secret: None,
     required: None,
 };
 

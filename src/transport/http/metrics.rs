@@ -281,6 +281,14 @@ fn nases(page: &mut Page, metrics: &Metrics) {
         page.sample("ringfence_nas_accounting_without_call_total", &[("nas", id)], count);
     }
     page.family(
+        "ringfence_oddities_total",
+        "counter",
+        "What a NAS got wrong, by NAS and by what: bounded, and not believed.",
+    );
+    for (id, counters) in &nases {
+        page.set("ringfence_oddities_total", &[("nas", id)], "oddity", &counters.oddities);
+    }
+    page.family(
         "ringfence_nas_last_packet_timestamp_seconds",
         "gauge",
         "When the last verified packet of a NAS came, since 1970.",

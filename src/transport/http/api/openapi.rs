@@ -331,6 +331,9 @@ fn type_schema(kind: &str) -> Value {
     if let Some(of) = inner("Vec<") {
         return json!({"type": "array", "items": type_schema(of)});
     }
+    if let Some(of) = inner("BTreeMap<String, ") {
+        return json!({"type": "object", "additionalProperties": type_schema(of)});
+    }
     if let Some(of) = inner("Option<") {
         return match type_schema(of) {
             Value::Object(mut members) if members.contains_key("type") => {

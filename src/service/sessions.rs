@@ -1,0 +1,200 @@
+//! What the packets of a call, one after the other, show of a client's faults: a bounded memory of
+//! calls for nothing but [`Oddity`]. What a call is and costs, the engine decides without it.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Mutex, PoisonError};
+
+use crate::dialect::oddity::{Oddities, Oddity};
+use crate::dialect::{LegReport, Tags};
+use crate::domain::call::{CallKey, LegOrigin};
+use crate::domain::command::{AccountingKind, Authorize};
+use crate::domain::id::NasKey;
+use crate::domain::time::Timestamp;
+
+/// Most calls that are remembered; the oldest go first.
+const SESSIONS_MAX: usize = 65_536;
+/// So long after an Access-Request another one for a call that nothing is told of is the same one
+/// doubled, milliseconds: proxies repeat an INVITE for half a minute.
+const DOUBLED_MILLIS: u64 = 32_000;
+
+/// The calls that are remembered.
+#[derive(Debug, Default)]
+pub struct Sessions(Mutex<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    by_call: HashMap<u64, Session>,
+    /// In the order in which they came.
+    order: VecDeque<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Session {
+    asked_at: Option<Timestamp>,
+    started: bool,
+    stopped: bool,
+    tags: Option<Tags>,
+}
+
+impl Sessions {
+    /// An Access-Request for a call.
+    pub fn asked(&self, request: &Authorize, now: Timestamp) -> Oddities {
+        let Some(key) = request.identity.key.as_ref().filter(|_| request.called.is_some()) else {
+            return Oddities::default();
+        };
+        self.with(request.nas, key, |session| {
+            let lately = session.asked_at.is_some_and(|at| now.millis_since(at) < DOUBLED_MILLIS);
+            let is_doubled = lately && !session.started && !session.stopped;
+            *session = match session.started && !session.stopped {
+                true => *session,
+                false => Session { asked_at: Some(now), ..Session::default() },
+            };
+            Oddities::default().with(Oddity::AccessRequestDoubled, is_doubled)
+        })
+    }
+
+    /// What was told of a leg. `sends_starts`: the NAS is not one that sends Stops alone.
+    pub fn told(&self, report: &LegReport, sends_starts: bool) -> Oddities {
+        let told = &report.accounting;
+        let Some(key) = told.identity.key.as_ref().filter(|_| told.origin == LegOrigin::Answer) else {
+            return report.oddities;
+        };
+        self.with(told.nas, key, |session| {
+            let swapped =
+                |before: Tags, now: Tags| before.from != before.to && (before.to, before.from) == (now.from, now.to);
+            let are_swapped = session.tags.zip(report.tags).is_some_and(|(before, now)| swapped(before, now));
+            let found = report.oddities.with(Oddity::TagsSwapped, are_swapped);
+            match told.kind {
+                AccountingKind::Start | AccountingKind::Interim => {
+                    session.started = true;
+                    session.tags = session.tags.or(report.tags);
+                    found
+                }
+                AccountingKind::Stop => {
+                    let answered = told.session_seconds.is_some_and(|seconds| seconds > 0);
+                    let first = !std::mem::replace(&mut session.stopped, true);
+                    let missing = sends_starts && first && answered && session.asked_at.is_some() && !session.started;
+                    found.with(Oddity::StartMissing, missing)
+                }
+                AccountingKind::Failed => found.with(Oddity::FailedAfterStop, session.stopped),
+            }
+        })
+    }
+
+    fn with<T>(&self, nas: NasKey, key: &CallKey, work: impl FnOnce(&mut Session) -> T) -> T {
+        let mut hasher = DefaultHasher::new();
+        (nas, key).hash(&mut hasher);
+        let place = hasher.finish();
+        let Memory { by_call, order } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !by_call.contains_key(&place) {
+            if order.len() >= SESSIONS_MAX
+                && let Some(oldest) = order.pop_front()
+            {
+                by_call.remove(&oldest);
+            }
+            order.push_back(place);
+        }
+        work(by_call.entry(place).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::{AccountingRequest, ClassMark, dialect_for};
+    use crate::domain::command::Proof;
+    use crate::domain::nas::DialectName;
+    use crate::service::nas_table::tests::nas;
+    use crate::wire::authenticator::Secret;
+    use crate::wire::kind;
+    use crate::wire::packet::{Code, Packet};
+    use crate::wire::request::RequestBuilder;
+
+    const NOON: Timestamp = Timestamp::from_seconds(1_795_437_736);
+
+    fn asked(sessions: &Sessions, call: &str, seconds: u64) -> Vec<Oddity> {
+        let mut request = RequestBuilder::new(Code::ACCESS_REQUEST, 1);
+        request.text(kind::ACCT_SESSION_ID, call).text(kind::CALLED_STATION_ID, "4930123");
+        let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+        let request = dialect_for(DialectName::Kamailio).read_access(
+            &Packet::decode(&bytes).unwrap(),
+            &nas(DialectName::Kamailio),
+            ClassMark::new(1),
+        );
+        let command = request.into_command(NasKey(1), None, Proof::Right, None, None);
+        sessions.asked(&command, NOON.plus_seconds(seconds)).iter().collect()
+    }
+
+    fn told(sessions: &Sessions, call: &str, status: u32, build: impl FnOnce(&mut RequestBuilder)) -> Vec<Oddity> {
+        let mut request = RequestBuilder::new(Code::ACCOUNTING_REQUEST, 1);
+        build(request.text(kind::ACCT_SESSION_ID, call).integer(kind::ACCT_STATUS_TYPE, status));
+        let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+        let nas = nas(DialectName::Kamailio);
+        let read = dialect_for(nas.dialect).read_accounting(&Packet::decode(&bytes).unwrap(), &nas, ClassMark::new(1));
+        let Ok(AccountingRequest::Leg(report)) = read else { panic!("of a leg") };
+        sessions.told(&report, true).iter().collect()
+    }
+
+    fn plain(_: &mut RequestBuilder) {}
+
+    fn tags(from: &'static str, to: &'static str) -> impl FnOnce(&mut RequestBuilder) {
+        move |request| {
+            request.text(105, from).text(104, to);
+        }
+    }
+
+    fn session_time(seconds: u32) -> impl FnOnce(&mut RequestBuilder) {
+        move |request| {
+            request.integer(kind::ACCT_SESSION_TIME, seconds);
+        }
+    }
+
+    #[test]
+    fn a_call_that_is_asked_for_twice_is_seen() {
+        let sessions = Sessions::default();
+        assert_eq!(asked(&sessions, "a", 0), []);
+        assert_eq!(asked(&sessions, "b", 0), [], "another call");
+        assert_eq!(asked(&sessions, "a", 1), [Oddity::AccessRequestDoubled]);
+        assert_eq!(asked(&sessions, "a", 40), [], "so much later it is meant");
+        assert_eq!(told(&sessions, "a", 1, plain), []);
+        assert_eq!(asked(&sessions, "a", 41), [], "a call that is up is prolonged");
+        assert_eq!(told(&sessions, "a", 2, session_time(9)), []);
+        assert_eq!(asked(&sessions, "a", 42), [], "the same name again");
+    }
+
+    #[test]
+    fn tags_that_change_places_are_seen() {
+        let sessions = Sessions::default();
+        told(&sessions, "a", 1, tags("f", "t"));
+        assert_eq!(told(&sessions, "a", 3, tags("f", "t")), []);
+        assert_eq!(told(&sessions, "a", 2, tags("t", "f")), [Oddity::TagsSwapped]);
+        told(&sessions, "b", 1, tags("f", "t"));
+        assert_eq!(told(&sessions, "b", 2, tags("f", "u")), []);
+    }
+
+    #[test]
+    fn a_start_that_is_missing_and_a_failure_too_late_are_seen() {
+        let sessions = Sessions::default();
+        asked(&sessions, "a", 0);
+        assert_eq!(told(&sessions, "a", 2, session_time(5)), [Oddity::StartMissing]);
+        assert_eq!(told(&sessions, "a", 2, session_time(5)), [], "told once");
+        asked(&sessions, "b", 0);
+        assert_eq!(told(&sessions, "b", 2, session_time(0)), [], "it was not answered");
+        assert_eq!(told(&sessions, "b", 15, plain), [Oddity::FailedAfterStop]);
+        assert_eq!(told(&sessions, "c", 2, session_time(5)), [], "asked for before our time");
+        assert_eq!(told(&sessions, "d", 15, plain), []);
+    }
+
+    #[test]
+    fn memory_has_a_bound() {
+        let sessions = Sessions::default();
+        asked(&sessions, "first", 0);
+        for call in 0..SESSIONS_MAX {
+            sessions.with(NasKey(1), &CallKey(call.to_string().into_bytes().into()), |_| ());
+        }
+        assert_eq!(asked(&sessions, "first", 1), [], "it is forgotten");
+        let memory = sessions.0.lock().unwrap();
+        assert_eq!((memory.by_call.len(), memory.order.len()), (SESSIONS_MAX, SESSIONS_MAX));
+    }
+}
