@@ -1,11 +1,12 @@
-//! The image and the service: what `Dockerfile` and `config/ringfence.service` say holds for this
-//! tree and for this binary. Neither is built or installed here.
+//! The image and the services: what `Dockerfile`, `config/ringfence.service` and its like for the bridge say
+//! holds for this tree and for this binary. None is built or installed here.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use ringfence::config::Config;
+use ringfence::transport::cli::bridge::SECRET_VARIABLE;
 use tempfile::TempDir;
 use toml::Value;
 
@@ -270,6 +271,8 @@ fn the_image_sets_only_variables_that_the_daemon_reads() {
 // -------------------------------------------------------------------------------- the service
 
 const UNIT: &str = "config/ringfence.service";
+const BRIDGE_UNIT: &str = "config/ringfence-bridge.service";
+const UNITS: [&str; 2] = [UNIT, BRIDGE_UNIT];
 
 /// The values of a directive, in order.
 fn directive<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
@@ -279,10 +282,13 @@ fn directive<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
 
 /// The binary and its arguments must be as `--help` of its subcommand says.
 fn assert_command_line(line: &[String]) {
-    let [binary, command, arguments @ ..] = line else { panic!("{line:?} starts nothing") };
+    let [binary, words @ ..] = line else { panic!("{line:?} starts nothing") };
     assert_eq!(Path::new(binary).file_name().and_then(|name| name.to_str()), Some("ringfence"), "{line:?}");
-    assert_eq!(command, "serve", "{line:?}");
-    let help = Command::new(env!("CARGO_BIN_EXE_ringfence")).args([command, "--help"]).output().expect("it was built");
+    let (command, arguments) = words.split_at(words.iter().take_while(|word| !word.starts_with('-')).count());
+    let command = command.join(" ");
+    assert!(["serve", "bridge kamailio", "bridge sippy"].contains(&command.as_str()), "{line:?}");
+    let help = Command::new(env!("CARGO_BIN_EXE_ringfence")).args(command.split(' ')).arg("--help").output();
+    let help = help.expect("it was built");
     let help = String::from_utf8(help.stdout).expect("text");
     let known: Vec<&str> = help.split([' ', ',', '\n', '=']).filter(|word| word.starts_with("--")).collect();
     for flag in arguments.iter().filter(|argument| argument.starts_with('-')) {
@@ -292,42 +298,80 @@ fn assert_command_line(line: &[String]) {
 }
 
 #[test]
-fn the_service_starts_the_binary_with_flags_that_it_has() {
-    let unit = read(UNIT);
-    let starts = directive(&unit, "ExecStart");
-    let [start] = starts[..] else { panic!("{starts:?}") };
-    assert_command_line(&words(start));
-    // `%d/NAME` is a credential, so one of this name has to be loaded.
-    for name in start.split_whitespace().filter_map(|word| word.strip_prefix("%d/")) {
-        let loaded = directive(&unit, "LoadCredential");
-        assert!(loaded.iter().any(|credential| credential.split(':').next() == Some(name)), "{name} in {loaded:?}");
+fn the_services_start_the_binary_with_flags_that_it_has() {
+    for unit in UNITS.map(read) {
+        let starts = directive(&unit, "ExecStart");
+        let [start] = starts[..] else { panic!("{starts:?}") };
+        // What its comments say to start instead must be right as well.
+        let others =
+            unit.lines().filter_map(|line| line.strip_prefix("#   ExecStart=")).filter(|line| !line.is_empty());
+        for start in others.chain([start]) {
+            assert_command_line(&words(start));
+            // `%d/NAME` is a credential, so one of this name has to be loaded.
+            for name in start.split_whitespace().filter_map(|word| word.strip_prefix("%d/")) {
+                let loaded = directive(&unit, "LoadCredential");
+                let is_loaded = loaded.iter().any(|credential| credential.split(':').next() == Some(name));
+                assert!(is_loaded, "{name} in {loaded:?}");
+            }
+        }
+    }
+}
+
+/// What the texts say to put into the environment of the bridge is what it reads.
+#[test]
+fn the_bridge_knows_the_variables_that_its_texts_name() {
+    let help_of = |proxy: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringfence")).args(["bridge", proxy, "--help"]).output();
+        String::from_utf8(output.expect("it was built").stdout).expect("text")
+    };
+    let help = help_of("kamailio") + &help_of("sippy");
+    for text in [BRIDGE_UNIT, "docs/gateways/bridge.md"].map(read) {
+        let is_of_name = |character: char| character.is_ascii_uppercase() || character == '_';
+        let named = text.split(|character| !is_of_name(character)).filter(|word| word.starts_with("RINGFENCE_BRIDGE_"));
+        let mut named = named.peekable();
+        assert!(named.peek().is_some());
+        // The secret itself is no option.
+        let is_known = |name: &&str| help.contains(*name) || *name == SECRET_VARIABLE;
+        assert_none(named.filter(|name| !is_known(name)).map(str::to_owned).collect());
     }
 }
 
 #[test]
-fn the_service_is_shut_in_and_comes_up_again() {
-    let unit = read(UNIT);
-    for (name, value) in [
-        ("DynamicUser", "yes"),
-        ("NoNewPrivileges", "yes"),
-        ("ProtectSystem", "strict"),
-        ("ProtectHome", "yes"),
-        ("CapabilityBoundingSet", ""),
-        ("Restart", "always"),
-        // With a limit, a disk that is full for a minute would end it for good.
-        ("StartLimitIntervalSec", "0"),
-        // The code of a bad configuration, which the next start will not like better.
-        ("RestartPreventExitStatus", "2"),
-        ("WantedBy", "multi-user.target"),
-    ] {
+fn the_services_are_shut_in_and_come_up_again() {
+    for (unit, (name, value)) in UNITS.iter().flat_map(|unit| SHUT_IN.map(|line| (read(unit), line))) {
         assert_eq!(directive(&unit, name), [value], "{name}");
+        let (head, _) = unit.split_once("[Service]").unwrap();
+        assert!(head.contains("StartLimitIntervalSec=0"), "systemd reads it in [Unit] only");
     }
-    let (head, _) = unit.split_once("[Service]").unwrap();
-    assert!(head.contains("StartLimitIntervalSec=0"), "systemd reads it in [Unit] only");
     // Where it works is where it may write.
+    let unit = read(UNIT);
     let state = directive(&unit, "StateDirectory");
     assert_eq!(directive(&unit, "WorkingDirectory"), [format!("/var/lib/{}", state.concat())]);
+    // The bridge writes nowhere.
+    assert_eq!(directive(&read(BRIDGE_UNIT), "StateDirectory"), [""; 0]);
+    // Both are shut in alike.
+    let of_sandbox = |unit: &str| -> Vec<String> {
+        let lines = read(unit);
+        let lines = lines.lines().skip_while(|line| !line.starts_with("NoNewPrivileges"));
+        lines.take_while(|line| !line.starts_with('[')).map(str::to_owned).collect()
+    };
+    assert_eq!(of_sandbox(UNIT), of_sandbox(BRIDGE_UNIT));
 }
+
+/// What every service of ours has.
+const SHUT_IN: [(&str, &str); 9] = [
+    ("DynamicUser", "yes"),
+    ("NoNewPrivileges", "yes"),
+    ("ProtectSystem", "strict"),
+    ("ProtectHome", "yes"),
+    ("CapabilityBoundingSet", ""),
+    ("Restart", "always"),
+    // With a limit, a disk that is full for a minute would end it for good.
+    ("StartLimitIntervalSec", "0"),
+    // The code of a bad configuration, which the next start will not like better.
+    ("RestartPreventExitStatus", "2"),
+    ("WantedBy", "multi-user.target"),
+];
 
 /// Where the texts say that backups go.
 fn documented_backups() -> Vec<(String, String)> {
@@ -358,21 +402,25 @@ fn backups_go_where_service_and_image_may_write() {
 
 /// systemd's own opinion; it need not run for that.
 #[test]
-fn systemd_understands_the_service() {
+fn systemd_understands_the_services() {
     let version = Command::new("systemd-analyze").arg("--version").output();
     assert!(
         version.is_ok_and(|output| output.status.success()),
         "there is no systemd-analyze to judge {UNIT}: install the package systemd, which need not run (tests/run does it)"
     );
     let directory = TempDir::new().expect("a directory for temporary files");
-    let unit = read(UNIT).replace("/usr/local/bin/ringfence", env!("CARGO_BIN_EXE_ringfence"));
-    let file = directory.path().join("ringfence.service");
-    fs::write(&file, unit).expect("written");
-    let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output().expect("it is there");
-    let said = String::from_utf8_lossy(&output.stderr);
-    // It tells of other units of the machine too.
-    let of_ours: Vec<&str> = said.lines().filter(|line| line.contains("ringfence.service")).collect();
-    assert!(output.status.success() && of_ours.is_empty(), "{said}");
+    for path in UNITS {
+        let name = path.trim_start_matches("config/");
+        let unit = read(path).replace("/usr/local/bin/ringfence", env!("CARGO_BIN_EXE_ringfence"));
+        let file = directory.path().join(name);
+        fs::write(&file, unit).expect("written");
+        let output = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&file).output();
+        let output = output.expect("it is there");
+        let said = String::from_utf8_lossy(&output.stderr);
+        // It tells of other units of the machine too.
+        let of_ours: Vec<&str> = said.lines().filter(|line| line.contains(name)).collect();
+        assert!(output.status.success() && of_ours.is_empty(), "{said}");
+    }
 }
 
 // The readers above: each must see what it looks for.

@@ -55,21 +55,21 @@ request_route {{
 }
 
 /// A proxy, a bridge beside it, and a place for the phones.
-struct Scene {
+pub struct Scene {
     directory: TempDir,
     kamailio: Kamailio,
-    bridge: Bridge,
+    pub bridge: Bridge,
     asker: Asker,
     sip: u16,
 }
 
 /// A call through the proxy.
-struct Call {
+pub struct Call {
     caller: Phone,
     callee: Phone,
 }
 
-fn scene() -> Scene {
+pub fn scene() -> Scene {
     let [rpc] = free_udp_ports();
     scene_with(TempDir::new().expect("a directory for temporary files"), Rpc::Udp(rpc))
 }
@@ -93,7 +93,7 @@ impl Scene {
     }
 
     /// A call that both sides talk in, the only one.
-    fn answered(&self, call_id: impl AsRef<std::ffi::OsStr>) -> Call {
+    pub fn answered(&self, call_id: impl AsRef<std::ffi::OsStr>) -> Call {
         let call = self.call("answers.xml", call_id);
         self.kamailio.wait_for_dialogs(&[4]);
         call
@@ -102,7 +102,7 @@ impl Scene {
 
 impl Call {
     /// Both sides were hung up, and neither by itself.
-    fn was_hung_up(mut self) -> bool {
+    pub fn was_hung_up(mut self) -> bool {
         self.caller.ended_well() && self.callee.ended_well()
     }
 

@@ -12,6 +12,7 @@ mod radclient;
 mod asker;
 mod beside_kamailio;
 mod beside_sippy;
+mod from_daemon;
 mod kamailio_faults;
 mod process;
 mod requests;
