@@ -15,18 +15,19 @@ use crate::domain::error_cause::{
     self, INVALID_REQUEST, MISSING_ATTRIBUTE, SESSION_CONTEXT_NOT_FOUND, UNSUPPORTED_ATTRIBUTE, UNSUPPORTED_EXTENSION,
     UNSUPPORTED_SERVICE,
 };
+use crate::wire::attribute::Attribute;
 use crate::wire::kind;
 use crate::wire::packet::{Code, Packet};
 
-/// What a Disconnect-Request may carry (RFC 5176, 3.6) of all that a phone service sends.
-const DISCONNECT_ATTRIBUTES: [u8; 18] = [
+/// What a Disconnect-Request may carry (RFC 5176, 3.6) of all that a phone service sends, beside
+/// attributes of vendors.
+const DISCONNECT_ATTRIBUTES: [u8; 17] = [
     kind::USER_NAME,
     kind::NAS_IP_ADDRESS,
     kind::NAS_PORT,
     kind::REPLY_MESSAGE,
     kind::STATE,
     kind::CLASS,
-    kind::VENDOR_SPECIFIC,
     kind::CALLED_STATION_ID,
     kind::CALLING_STATION_ID,
     kind::NAS_IDENTIFIER,
@@ -73,8 +74,10 @@ pub fn call_to_end(packet: &Packet<'_>) -> Result<Vec<u8>, Refusal> {
     if packet.code() != Code::DISCONNECT_REQUEST {
         return Err(Refusal::new(UNSUPPORTED_EXTENSION, "the proxy has no way to change a call, only to end it"));
     }
-    let unknown = packet.attributes().find(|attribute| !DISCONNECT_ATTRIBUTES.contains(&attribute.kind));
-    if let Some(attribute) = unknown {
+    let is_known = |attribute: &Attribute<'_>| {
+        attribute.vendor_specific().is_some() || DISCONNECT_ATTRIBUTES.contains(&attribute.kind)
+    };
+    if let Some(attribute) = packet.attributes().find(|attribute| !is_known(attribute)) {
         let why = format!("attribute {} has no place in a Disconnect-Request", attribute.kind);
         return Err(Refusal::new(UNSUPPORTED_ATTRIBUTE, why));
     }
@@ -105,7 +108,6 @@ fn call_ids<'a>(packet: &Packet<'a>) -> impl Iterator<Item = &'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::error_cause::{SESSION_CONTEXT_NOT_FOUND, UNSUPPORTED_ATTRIBUTE};
     use crate::wire::authenticator::Secret;
     use crate::wire::request::RequestBuilder;
 
