@@ -340,7 +340,7 @@ fn the_bridge_knows_the_variables_that_its_texts_name() {
 fn the_services_are_shut_in_and_come_up_again() {
     for (unit, (name, value)) in UNITS.iter().flat_map(|unit| SHUT_IN.map(|line| (read(unit), line))) {
         assert_eq!(directive(&unit, name), [value], "{name}");
-        let (head, _) = unit.split_once("[Service]").unwrap();
+        let (head, _) = unit.split_once("\n[Service]").unwrap();
         assert!(head.contains("StartLimitIntervalSec=0"), "systemd reads it in [Unit] only");
     }
     // Where it works is where it may write.

@@ -118,7 +118,7 @@ pub enum Command {
         after_help = "Exit codes: 0 both are; 1 something is wrong with the configuration or the database; 2 bad usage.\n\nExamples:\n  ringfence check --config /etc/ringfence/ringfence.toml"
     )]
     Check(ConfigFile),
-    /// Stand beside a proxy without RFC 5176, and end its calls when a Disconnect-Request comes
+    /// End calls of the proxy beside it when a Disconnect-Request comes; without a daemon
     #[command(
         subcommand,
         after_help = "Examples:\n  ringfence bridge kamailio --from 192.0.2.5 --secret-file bridge.secret\n  ringfence bridge sippy --from 192.0.2.5 --secret-file bridge.secret"
