@@ -11,24 +11,24 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Runs the binary in an environment without surprises.
-pub fn ringfence(arguments: &[&str]) -> Output {
+fn ringfence(arguments: &[&str]) -> Output {
     command(arguments).stdin(Stdio::null()).output().expect("the binary was built for this test")
 }
 
-pub fn command(arguments: &[&str]) -> Command {
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(live::binary());
     command.env_clear().args(arguments).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
     command
 }
 
-pub fn code(output: &Output) -> i32 {
+fn code(output: &Output) -> i32 {
     output.status.code().expect("it ended by itself")
 }
 
-pub fn stdout(output: &Output) -> String {
+fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("text")
 }
 
-pub fn stderr(output: &Output) -> String {
+fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("text")
 }
