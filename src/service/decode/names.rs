@@ -51,7 +51,7 @@ pub fn attributes(dialect: DialectName, packet: &Packet<'_>) -> Vec<DecodedAttri
                 );
                 DecodedAttribute {
                     name,
-                    number: kind::VENDOR_SPECIFIC,
+                    number: attribute.kind,
                     vendor: Some(inner.vendor),
                     vendor_number: Some(inner.kind),
                     value: value(definition, inner.value),
