@@ -257,7 +257,8 @@ impl Usual {
             Sample::Start => now,
             _ => now.minus_seconds(told.seconds.unwrap_or(0).into()),
         };
-        named(h323::SETUP_TIME, &voice_time(answered.minus_seconds(5)));
+        // No h323-setup-time: gateways send the same in every packet of a leg, which is told apart by it, and
+        // one command does not know what another one has sent.
         named(h323::CONNECT_TIME, &voice_time(answered));
         if sample == Sample::Stop {
             named(h323::DISCONNECT_TIME, &voice_time(now));

@@ -23,6 +23,8 @@ use crate::service::nas_link::{NasAnswer, NasAsk, NasLink, NasRequest, Wanted};
 use crate::service::sightings::{self, Finding, Verdict};
 use crate::wire::authenticator::Secret;
 use crate::wire::kind;
+use crate::wire::packet::{Code, HEADER_BYTES};
+use crate::wire::request::RequestBuilder;
 
 /// So long a NAS is left alone between two probes.
 const PAUSE_SECONDS: u64 = 10;
@@ -91,22 +93,16 @@ impl Prober {
 /// finds none either.
 fn nobodys_call(dialect: DialectName) -> Box<[u8]> {
     let name = format!("ringfence-probe-{:016x}", fastrand::u64(..));
-    let mut bytes = Vec::new();
-    for kind in [kind::USER_NAME, kind::ACCT_SESSION_ID] {
-        // The name is 32 bytes long.
-        bytes.extend([kind, 34]);
-        bytes.extend(name.as_bytes());
-    }
+    let mut request = RequestBuilder::new(Code::DISCONNECT_REQUEST, 0);
+    request.text(kind::USER_NAME, &name).text(kind::ACCT_SESSION_ID, &name);
     if matches!(dialect, DialectName::Cisco | DialectName::Quintum | DialectName::Audiocodes) {
         let [a, b, c, d] = [(); 4].map(|()| fastrand::u32(..));
         let conf_id = format!("h323-conf-id={a:08X} {b:08X} {c:08X} {d:08X}");
-        // Four groups of eight, three spaces and the name are 48 bytes.
-        bytes.extend([kind::VENDOR_SPECIFIC, 56]);
-        bytes.extend(CISCO_VENDOR.to_be_bytes());
-        bytes.extend([h323::CONF_ID, 50]);
-        bytes.extend(conf_id.as_bytes());
+        request.vendor(CISCO_VENDOR, h323::CONF_ID, conf_id.as_bytes());
     }
-    bytes.into_boxed_slice()
+    // Only its attributes are wanted: who sends them signs a request of its own. Three short ones fit.
+    let bytes = request.finish(&Secret::from("not sent"), [0; 16]).unwrap_or_default();
+    bytes.get(HEADER_BYTES..).unwrap_or_default().into()
 }
 
 impl Admin {
@@ -245,8 +241,7 @@ fn judged(answer: &NasAnswer) -> (&'static str, Verdict, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::packet::{Code, Packet};
-    use crate::wire::request::RequestBuilder;
+    use crate::wire::packet::Packet;
 
     #[test]
     fn a_call_that_nobody_has_is_named_by_whole_attributes() {

@@ -93,7 +93,7 @@ fn access(request: &AccessRequest<'_>) -> Understood {
     let proof = match request.password {
         PasswordProof::Pap(_) => "password (PAP)",
         PasswordProof::Chap { .. } => "password (CHAP)",
-        PasswordProof::Digest { .. } => "answer to a challenge (digest)",
+        PasswordProof::Digest { .. } => "digest",
         PasswordProof::Challenge(_) => "none, asks for a challenge",
         PasswordProof::None => "none",
     };

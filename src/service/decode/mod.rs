@@ -98,6 +98,7 @@ pub struct DecodedPacket {
     /// What the dialect reads in it.
     pub meaning: Vec<Meaning>,
     /// The command that it would become, or why it becomes none.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub becomes: String,
     /// What else should be known.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -51,7 +51,7 @@ pub fn attributes(dialect: DialectName, packet: &Packet<'_>) -> Vec<DecodedAttri
                 );
                 DecodedAttribute {
                     name,
-                    number: kind::VENDOR_SPECIFIC,
+                    number: attribute.kind,
                     vendor: Some(inner.vendor),
                     vendor_number: Some(inner.kind),
                     value: value(definition, inner.value),
@@ -67,17 +67,21 @@ fn plain(dictionary: &Dictionary, code: Code, attribute: &Attribute<'_>) -> Deco
     let definition = dictionary.attribute(NO_VENDOR, attribute.kind);
     let name = definition.map_or_else(|| format!("Attr-{}", attribute.kind), |definition| definition.name.clone());
     let value = match name.as_str() {
-        _ if proves_a_password(code, attribute.kind, &name) => hidden(attribute.value),
+        _ if proves_a_password(code, attribute.kind) => hidden(attribute.value),
         "Digest-Attributes" => digest_attributes(attribute.value),
         _ => value(definition, attribute.value),
     };
     DecodedAttribute { name, number: attribute.kind, vendor: None, vendor_number: None, value }
 }
 
-/// What a password could be guessed from at leisure, by who has all else of the packet.
-fn proves_a_password(code: Code, number: u8, name: &str) -> bool {
-    let by_number = matches!(number, kind::USER_PASSWORD | kind::CHAP_PASSWORD);
-    by_number || (code == Code::ACCESS_REQUEST && name == "Digest-Response")
+/// Digest-Response by RFC 5090, and as proxies sent it before.
+const DIGEST_RESPONSES: [u8; 2] = [103, 206];
+
+/// What a password could be guessed from at leisure, by who has all else of the packet. By number and not by
+/// name: it must be hidden too from who took the packet for another make's.
+fn proves_a_password(code: Code, number: u8) -> bool {
+    matches!(number, kind::USER_PASSWORD | kind::CHAP_PASSWORD)
+        || (code == Code::ACCESS_REQUEST && DIGEST_RESPONSES.contains(&number))
 }
 
 fn hidden(value: &[u8]) -> String {
@@ -174,7 +178,8 @@ mod tests {
         let tag = |dialect, code| shown(dialect, code, 206, b"as7d");
         assert_eq!(tag(DialectName::Opensips, Code::ACCOUNTING_REQUEST), "Sip-From-Tag = \"as7d\"");
         assert_eq!(tag(DialectName::Kamailio, Code::ACCESS_REQUEST), "Digest-Response = (hidden, 4 bytes)");
-        assert_eq!(tag(DialectName::Cisco, Code::ACCESS_REQUEST), "Attr-206 = 0x61733764 \"as7d\"");
+        assert_eq!(tag(DialectName::Cisco, Code::ACCESS_REQUEST), "Attr-206 = (hidden, 4 bytes)");
+        assert_eq!(tag(DialectName::Cisco, Code::ACCOUNTING_REQUEST), "Attr-206 = 0x61733764 \"as7d\"");
     }
 
     #[test]

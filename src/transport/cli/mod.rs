@@ -240,7 +240,7 @@ pub enum Ask {
         subcommand,
         after_help = "Examples:\n  ringfence test status 127.0.0.1 --secret-file gw1.secret\n  ringfence test authorize 127.0.0.1 --secret-file gw1.secret --user alice --ask-password --caller 4940123 --callee 4930555 --session call-1"
     )]
-    Test(test::TestVerb),
+    Test(Box<test::TestVerb>),
     /// The database: backed up, verified, restored
     #[command(
         subcommand,
@@ -391,7 +391,7 @@ fn run_in(context: &mut Context<'_>, ask: Ask) -> Result<(), CliError> {
         Ask::Audit(verb) => history::run_audit(context, verb),
         Ask::Db(verb) => db::run(context, verb),
         Ask::Decode(decode) => decode::run(context, decode),
-        Ask::Test(verb) => test::run(context, verb),
+        Ask::Test(verb) => test::run(context, *verb),
     }
 }
 

@@ -303,8 +303,11 @@ struct Exchange {
 fn tell(context: &mut Context<'_>, exchange: &Exchange, show_request: bool, outcome: Outcome) -> Result<(), CliError> {
     let server = exchange.server;
     let mut decoder = Decoder::new(exchange.dialect, Some(exchange.secret.clone()));
-    let mut decode =
-        |place: &str, bytes: &[u8]| decoder.decode(&Datagram { place: place.to_owned(), bytes, ..Datagram::default() });
+    let mut decode = |place: &str, bytes: &[u8]| {
+        let decoded = decoder.decode(&Datagram { place: place.to_owned(), bytes, ..Datagram::default() });
+        // That it is the answer to what was just sent says nothing.
+        if decoded.answers.is_some() { DecodedPacket { becomes: String::new(), ..decoded } } else { decoded }
+    };
     let request = Some(decode("sent", &exchange.request)).filter(|_| show_request);
     if let (Some(request), false) = (&request, context.json) {
         print(context, request, false)?;
@@ -322,7 +325,7 @@ fn tell(context: &mut Context<'_>, exchange: &Exchange, show_request: bool, outc
             let code = Packet::decode(&bytes).map(|packet| packet.code());
             report.answer = Some(decode(&server.to_string(), &bytes));
             report.sent = sent;
-            let millis = took.as_secs_f64() * 1000.0;
+            let millis = (took.as_secs_f64() * 10_000.0).round() / 10.0;
             report.took_ms = Some(millis);
             let again = if sent > 1 { format!(", sent {sent} times") } else { String::new() };
             let name = report.answer.as_ref().map(|answer| answer.code_name.clone()).unwrap_or_default();
@@ -344,9 +347,9 @@ fn tell(context: &mut Context<'_>, exchange: &Exchange, show_request: bool, outc
                 "nobody listens on this port".to_owned()
             } else {
                 format!(
-                    "no answer, sent {} times. A server says nothing to an address that is none of its gateways, to a wrong \
+                    "no answer, sent {}. A server says nothing to an address that is none of its gateways, to a wrong \
                      secret, and to an Access-Request without Message-Authenticator; its log and metrics tell which",
-                    exchange.sent
+                    if exchange.sent == 1 { "once".to_owned() } else { format!("{} times", exchange.sent) }
                 )
             };
             (Err(CliError::unreachable(format!("{server}: {why}"))), String::new())
