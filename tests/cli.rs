@@ -1151,6 +1151,7 @@ fn things_are_added_changed_shown_and_removed_by_hand() {
     served.done(&["nas", "set", "g", "--secret", "other", "--guard", "full", "--disconnect-address", "none"]);
     let nas = served.json(&["nas", "show", "g"]);
     assert_eq!((&nas["guard"], nas.get("disconnect")), (&json!("full"), None));
+    proxies_are_set(&served);
     served.done(&["account", "set", "a@b/c", "--password", "x", "--ani", "none"]);
     let account = served.json(&["account", "show", "a@b/c"]);
     assert_eq!((&account["password"], &account["ani"]), (&json!("inline"), &json!([])));
@@ -1606,4 +1607,40 @@ fn a_block_of_a_reseller_is_one_of_the_calls_below_and_one_of_an_account_is_its_
     assert_eq!(live.json("reseller show north")["blocked"], true);
     let quiet = stdout(&live.run(0, "reseller block north"));
     assert!(quiet.starts_with("reseller north was blocked already; 2 calls are up"), "{quiet}");
+}
+
+/// What the operator says of a SIP proxy: trust, nonces, codes, routes.
+fn proxies_are_set(served: &Served) {
+    let words = "--dialect sippy --trusts-calls yes --digest-nonces server --return-code no_credit=11 --return-code \
+                 blocked=12 --route 198.51.100.7:5060";
+    let set: Vec<&str> =
+        ["nas", "set", "g"].into_iter().chain(words.split(' ').filter(|word| !word.is_empty())).collect();
+    served.done(&set);
+    let nas = served.json(&["nas", "show", "g"]);
+    assert_eq!((&nas["trusts_calls"], &nas["digest_nonces"]), (&json!(true), &json!("server")));
+    assert_eq!(nas["return_codes"], json!({ "no_credit": 11, "blocked": 12 }));
+    let warnings = nas["warnings"].to_string();
+    assert!(warnings.contains("trusts_calls") && !warnings.contains("no routes"), "{warnings}");
+    let shown = served.done(&["nas", "show", "g"]);
+    for line in ["believed without a password", "by the server", "blocked=12, no_credit=11"] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    let exported = served.done(&["export"]);
+    assert!(exported.contains("trusts_calls = true\ndigest_nonces = \"server\"\n"), "{exported}");
+    assert!(exported.contains("[nas.return_codes]\nblocked = 12\nno_credit = 11"), "{exported}");
+
+    served.done(&["nas", "set", "g", "--return-code", "blocked=none"]);
+    assert_eq!(served.json(&["nas", "show", "g"])["return_codes"], json!({ "no_credit": 11 }));
+    for (wrong, why) in [
+        (["--return-code", "no_credit=0"], "return_codes.\"no_credit\": must be 1 to 255 (is 0)"),
+        (["--return-code", "poor=1"], "is no reason of rejection"),
+        (["--route", "a;credit-time=9"], "has a credit-time"),
+    ] {
+        let told = served.fails(1, &["nas", "set", "g", wrong[0], wrong[1]]);
+        assert!(told.contains(why), "{told}");
+    }
+    served.done(&["nas", "set", "g", "--return-code", "none", "--trusts-calls", "no", "--route", "none"]);
+    let nas = served.json(&["nas", "show", "g"]);
+    assert_eq!((nas.get("return_codes"), &nas["trusts_calls"]), (None, &json!(false)));
+    assert!(nas["warnings"].to_string().contains("no routes"), "{nas}");
 }

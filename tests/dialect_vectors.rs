@@ -16,9 +16,13 @@
 //!
 //! The instance in every Class is 9f8e7d6c.
 
+#[path = "vectors/attributes.rs"]
+mod attributes;
+
 use std::fmt::Write as _;
 use std::path::Path;
 
+use attributes::build;
 use ringfence::dialect::oddity::ODDITIES;
 use ringfence::dialect::{AccountingRequest, ClassMark, PasswordProof, dialect_for};
 use ringfence::domain::command::CallIdentity;
@@ -32,7 +36,7 @@ use ringfence::wire::authenticator::Secret;
 use ringfence::wire::packet::{Attribute, Code, Packet};
 use ringfence::wire::reply::ReplyBuilder;
 use ringfence::wire::request::RequestBuilder;
-use ringfence::wire::value::{Hex, Quoted, parse_hex, unquote};
+use ringfence::wire::value::{Hex, Quoted, parse_hex};
 
 const MARK: ClassMark = ClassMark::new(0x9f8e_7d6c);
 
@@ -250,27 +254,6 @@ fn attribute_line(attribute: Attribute<'_>) -> String {
             format!("{}:{} {}", inner[0].vendor, inner[0].kind, value(inner[0].value))
         }
     }
-}
-
-/// A datagram of these attributes, with an authenticator of zeroes where it is free to choose.
-fn build(code: Code, lines: &[&str]) -> Result<Vec<u8>, String> {
-    let mut request = RequestBuilder::new(code, 1);
-    for line in lines {
-        let (kind, value) = line.split_once(' ').ok_or("an attribute has a number and a value")?;
-        let bytes = match value.as_bytes().first() {
-            Some(b'"') => unquote(value).ok_or(format!("not quoted: {value}"))?,
-            Some(b'=') => value[1..].parse::<u32>().map_err(|_| "not a number")?.to_be_bytes().to_vec(),
-            _ => parse_hex(value).ok_or(format!("not hexadecimal: {value}"))?,
-        };
-        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("not a number: {text}"));
-        match kind.split_once(':') {
-            None => request.attribute(u8::try_from(number(kind)?).map_err(|_| "above 255")?, &bytes),
-            Some((vendor, kind)) => {
-                request.vendor(number(vendor)?, u8::try_from(number(kind)?).map_err(|_| "above 255")?, &bytes)
-            }
-        };
-    }
-    request.finish(&Secret::from("s"), [0; 16]).map_err(|error| error.to_string())
 }
 
 fn compare(expected: &[&str], found: &[String]) -> Result<(), String> {

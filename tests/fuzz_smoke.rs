@@ -5,6 +5,8 @@
 //! `RINGFENCE_FUZZ_SEED` runs the same again. With a nightly toolchain and cargo-fuzz,
 //! `cargo fuzz run --fuzz-dir tests/fuzz decode` searches deeper, guided by coverage.
 
+#[path = "vectors/attributes.rs"]
+mod attributes;
 #[path = "fuzz/targets.rs"]
 mod targets;
 
@@ -12,6 +14,8 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use attributes::build;
+use ringfence::wire::packet::Code;
 use ringfence::wire::value::{Hex, parse_hex};
 use targets::Target;
 
@@ -94,6 +98,12 @@ fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut fastrand::Rng) {
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let corpus = match target {
         "dictionary" => dictionaries(),
+        // A call is told of by several packets.
+        "calls" => {
+            let datagrams = datagrams();
+            let calls = datagrams.chunks(4).map(<[_]>::concat).collect();
+            [datagrams, calls].concat()
+        }
         _ => datagrams(),
     };
     assert!(corpus.len() > 3, "inputs for {target}");
@@ -109,6 +119,25 @@ fn datagrams() -> Vec<Vec<u8>> {
             let digits = line.strip_prefix("decode ").or_else(|| line.strip_prefix("reply "))?;
             parse_hex(digits)
         }));
+    }
+    for path in files("tests/vectors/dialects", "txt") {
+        let text = fs::read_to_string(path).expect("readable");
+        let mut open: Option<(Code, Vec<&str>)> = None;
+        for line in text.lines().chain([""]) {
+            let begins = match line.trim() {
+                "access" => Some(Code::ACCESS_REQUEST),
+                "accounting" => Some(Code::ACCOUNTING_REQUEST),
+                _ => None,
+            };
+            let is_attribute = line.starts_with(|first: char| first.is_ascii_digit());
+            match &mut open {
+                Some((_, lines)) if is_attribute => lines.push(line),
+                _ => {
+                    let done = std::mem::replace(&mut open, begins.map(|code| (code, Vec::new())));
+                    datagrams.extend(done.map(|(code, lines)| build(code, &lines).expect("a vector")));
+                }
+            }
+        }
     }
     for path in files("tests/captures", "jsonl") {
         let text = fs::read_to_string(path).expect("readable");

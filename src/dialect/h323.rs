@@ -326,7 +326,8 @@ pub fn is_of_unset_clock(value: &[u8]) -> bool {
 /// Whether a text says that there is no time: nothing but zeroes and signs, or a clock at its beginning.
 pub fn says_no_time(value: &[u8]) -> bool {
     let text = trimmed(value);
-    text.windows(4).any(|year| year == b"1970") || !text.iter().any(|byte| matches!(byte, b'1'..=b'9'))
+    text.windows(4).any(|year| year == b"1970")
+        || !text.iter().any(|byte| byte.is_ascii_alphanumeric() && *byte != b'0')
 }
 
 /// A civil time, and seconds east of UTC where a zone is named that is known.

@@ -20,6 +20,8 @@ use super::world::World;
 const DELAY_SECONDS_MAX: u32 = 3_600;
 /// How far a session time may be above what our own clock says.
 const SESSION_SLACK_SECONDS: u64 = 60;
+/// How far a session time that is a hint may be from Stop less Start: both are whole seconds.
+const HINT_SLACK_SECONDS: u64 = 5;
 /// How long clients go on sending a packet that was not answered, at most.
 const RETRANSMITTED_SECONDS_MAX: u64 = 300;
 /// The length of call at which two rates are compared when the dearer one is to be charged.
@@ -27,7 +29,8 @@ const COMPARED_SECONDS: u64 = 60;
 
 pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Accounting) -> Decision {
     let at = event_time(told, now);
-    let packet = Told { at, now, told };
+    let time_is_a_hint = book.nas(told.nas).is_some_and(|nas| nas.dialect.session_time_is_a_hint());
+    let packet = Told { at, now, told, time_is_a_hint };
     let found = world.find_call(told.nas, &told.identity, Some(packet.at)).or_else(|| nameless(world, book, told));
     // What the tables have of a call that is here is older than what is here.
     let recalled = || told.recalled.as_deref().map(|call| world.call(call.id).unwrap_or(call).clone());
@@ -62,6 +65,8 @@ struct Told<'a> {
     at: Timestamp,
     now: Timestamp,
     told: &'a Accounting,
+    /// Acct-Session-Time is held against Stop less Start.
+    time_is_a_hint: bool,
 }
 
 /// When what a packet tells of happened: by its Event-Timestamp, else by its arrival less a sane
@@ -253,6 +258,14 @@ impl Told<'_> {
         call_seconds_max.max(own_clock).saturating_add(SESSION_SLACK_SECONDS)
     }
 
+    /// Stop less Start, where both bring the time of their event and Acct-Session-Time is no more than a
+    /// hint. A Start that was on its way for long says so by that time.
+    fn seconds_by_events(&self, leg: Option<&Leg>) -> Option<u64> {
+        let started = leg.filter(|_| self.time_is_a_hint)?.started_at?;
+        let stopped = self.told.event_at.filter(|stopped| *stopped <= self.now)?;
+        (stopped >= started).then(|| stopped.seconds_since(started))
+    }
+
     /// How long the leg was answered, by the first word that can be believed.
     fn duration(&self, call: &Call, leg: Option<&Leg>, call_seconds_max: u64) -> (u64, Flags) {
         if self.told.kind == AccountingKind::Failed {
@@ -261,7 +274,12 @@ impl Told<'_> {
         let bound = self.seconds_bound(call, call_seconds_max);
         let doubted = |given: bool| if given { Flags::DURATION_DOUBTED } else { Flags::none() };
         if let Some(seconds) = self.believable_session_seconds(call, call_seconds_max) {
-            return (seconds, Flags::none());
+            return match self.seconds_by_events(leg).filter(|by_events| *by_events <= bound) {
+                Some(by_events) if by_events.abs_diff(seconds) > HINT_SLACK_SECONDS => {
+                    (by_events, Flags::DURATION_DOUBTED)
+                }
+                _ => (seconds, Flags::none()),
+            };
         }
         let connected = self.told.connected_at.or(leg.and_then(|leg| leg.connected_at));
         if let (Some(connected), Some(disconnected)) = (connected, self.told.disconnected_at) {

@@ -247,6 +247,11 @@ impl DialectName {
             _ => Interims::Auto,
         }
     }
+
+    /// Scripts of these proxies fill Acct-Session-Time from variables that may be those of another call.
+    pub const fn session_time_is_a_hint(self) -> bool {
+        matches!(self, DialectName::Kamailio | DialectName::Opensips)
+    }
 }
 
 /// A word that is none of those that exist.

@@ -162,6 +162,7 @@ impl Hash {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)] // a test may panic
 mod tests {
     use super::*;
 

@@ -2,7 +2,7 @@
 //! it within bounds and can answer it.
 
 use ringfence::dialect::identification::IDENTIFICATION_BYTES_MAX;
-use ringfence::dialect::{AccountingRequest, ClassMark, PasswordProof, dialect_for};
+use ringfence::dialect::{AccountingRequest, Challenge, ClassMark, PasswordProof, dialect_for};
 use ringfence::domain::command::CallIdentity;
 use ringfence::domain::decision::{Accept, Because, RejectReason, Rejected};
 use ringfence::domain::id::{CallId, NasKey};
@@ -52,11 +52,23 @@ fn access(packet: &Packet<'_>, nas: &Nas) {
         interim_seconds: Some(60),
         ask_again: true,
     };
+    if let PasswordProof::Digest { answer, .. } = request.password {
+        assert!(!answer.matches(b"a password that nobody has"));
+        let _ = (answer.response_auth(b"secret1"), answer.count());
+    }
+    let challenge = Challenge { realm: vec![b'r'; VALUE_BYTES_MAX].into(), nonce: "n".repeat(64).into(), stale: true };
+    let mut reply = ReplyBuilder::new(Code::ACCESS_CHALLENGE, packet);
+    dialect.write_challenge(&challenge, &mut reply);
+    check_reply(&reply, |reply| assert_eq!(reply.first(kind::digest::STALE), Some(&b"true"[..])));
     let mut reply = ReplyBuilder::new(Code::ACCESS_ACCEPT, packet);
     dialect.write_accept(&accept, nas, &request.asked, MARK, &mut reply);
     check_reply(&reply, |reply| {
         let told = reply.first(kind::SESSION_TIMEOUT).and_then(ringfence::wire::value::integer);
         assert_eq!(told, Some(i32::MAX as u32));
+        let entries =
+            reply.vendor_attributes().filter(|attribute| attribute.value.starts_with(b"h323-ivr-in=Routing:"));
+        let limited = entries.filter(|entry| entry.value.ends_with(b";credit-time=2147483647")).count();
+        assert_eq!(limited, if nas.dialect == DialectName::Sippy { nas.routes.len() } else { 0 });
         assert_eq!(reply.first(kind::CLASS).and_then(|class| MARK.decode(class)), Some(CallId(u64::MAX)));
     });
     for reason in RejectReason::ALL {
@@ -75,7 +87,7 @@ fn accounting(packet: &Packet<'_>, nas: &Nas) {
     texts([&leg.caller, &leg.called]);
     assert_eq!(leg.nas, nas.key);
     assert!(leg.user_name.as_ref().is_none_or(|name| (1..=VALUE_BYTES_MAX).contains(&name.len())));
-    assert!(leg.cause.is_none_or(|cause| (1..=127).contains(&cause)));
+    assert!(leg.cause.is_none_or(|cause| matches!(cause, 1..=127 | 300..=699)));
     assert!(leg.session_seconds.is_none_or(|seconds| seconds <= u64::from(u32::MAX)));
     for at in [leg.setup_at, leg.connected_at, leg.disconnected_at].into_iter().flatten() {
         assert!(at > Timestamp::default() && at < Timestamp::from_seconds(254_000_000_000), "{at:?}");
@@ -148,7 +160,8 @@ pub fn nas(dialect: DialectName) -> Nas {
         trusts_calls: false,
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
-        routes: Vec::new(),
+        // As many and as long as an operator may write.
+        routes: vec!["r".repeat(200).into(); 10],
         calls_max: None,
         attempts_per_second_max: None,
         number_rules: Vec::new(),

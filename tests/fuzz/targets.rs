@@ -19,9 +19,15 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name.
 #[allow(dead_code)] // libFuzzer's files name their target themselves
-pub const TARGETS: &[(&str, Target)] =
-    &[("decode", decode), ("dictionary", dictionary), ("dialects", dialects::read_and_answer)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("decode", decode),
+    ("dictionary", dictionary),
+    ("dialects", dialects::read_and_answer),
+    ("calls", calls::be_told),
+];
 
+#[path = "calls.rs"]
+pub mod calls;
 #[path = "dialects.rs"]
 pub mod dialects;
 

@@ -3,6 +3,7 @@
 mod daemon;
 mod digest;
 mod gateway;
+mod identity;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
