@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use super::DecodedAttribute;
+use crate::dialect::DIGEST_RESPONSES;
 use crate::domain::nas::DialectName;
 use crate::domain::time::Timestamp;
 use crate::service::instant::format_instant;
@@ -73,9 +74,6 @@ fn plain(dictionary: &Dictionary, code: Code, attribute: &Attribute<'_>) -> Deco
     };
     DecodedAttribute { name, number: attribute.kind, vendor: None, vendor_number: None, value }
 }
-
-/// Digest-Response by RFC 5090, and as proxies sent it before.
-const DIGEST_RESPONSES: [u8; 2] = [103, 206];
 
 /// What a password could be guessed from at leisure, by who has all else of the packet. By number and not by
 /// name: it must be hidden too from who took the packet for another make's.
