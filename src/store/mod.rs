@@ -6,13 +6,15 @@
 //! other:
 //!
 //! - `ringfence.log.db`: the *journal*, one record for each batch of facts that the engine committed,
-//!   and *snapshots* of World and book. Appending a record is the commit that replies wait for: one
-//!   insert, one fsync. A record has a sequence without gaps and a checksum.
+//!   and *snapshots* of World and book, with the lines of call logs that are in no row yet. Appending a
+//!   record is the commit that replies wait for: one insert, one fsync. A record has a sequence without
+//!   gaps and a checksum.
 //! - `ringfence.db`: the *tables* that people and reports read: statements, call detail records, call
 //!   logs, rejections, the audit, what operators wrote; and the rates, which are too many for the
 //!   journal. The *projector* writes them from the journal, in groups, a fraction of a second behind.
 //!   They carry the sequence that they have reached, so that a group is in them once, whenever the
-//!   process dies.
+//!   process dies. Routine lines of a call's log (a chunk of it, every minute) gather in memory until a
+//!   few of them, or any other line of the call, make a row; who reads a log is given both.
 //!
 //! The journal is the truth: a start reads the newest snapshot and the records after it. Records that
 //! are in the tables and older than the snapshot before last are cut off (or kept, by a setting).

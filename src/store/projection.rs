@@ -47,7 +47,7 @@ pub struct Rows {
 pub struct NewLine {
     /// The line.
     pub line: LogLine,
-    /// Nothing is lost if it is written later, with others: it is routine, and the call is up.
+    /// It may be written later, with others: it is routine and small, and the call is up.
     pub may_wait: bool,
 }
 
@@ -130,7 +130,7 @@ impl Projection {
             }
             // What is brought back is in the log already.
             if !matches!(fact.event, Event::Recalled(_)) {
-                let may_wait = is_up && is_routine(&fact.event);
+                let may_wait = is_up && is_routine(&fact.event) && !matches!(fact.event, Event::PacketSeen { .. });
                 rows.log.entry(call).or_default().push(NewLine { line: LogLine { at, event: fact.event }, may_wait });
             }
         }

@@ -183,6 +183,8 @@ struct Shared {
     abandoned: AtomicBool,
     /// Changed by the projector together with the tables: who holds it sees both as of one record.
     log_tails: RwLock<LogTails>,
+    /// They have been read after the start.
+    log_tails_are_known: AtomicBool,
     /// Told of whenever `projected` or `rejections_done` grew.
     moved: (Mutex<()>, Condvar),
     /// Held open for as long as anything may write.
@@ -209,6 +211,7 @@ impl Shared {
             closing: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             log_tails: RwLock::default(),
+            log_tails_are_known: AtomicBool::new(false),
             moved: (Mutex::new(()), Condvar::new()),
             _lock: lock,
         }
@@ -231,18 +234,15 @@ impl Shared {
         self.moved.1.notify_all();
     }
 
-    fn log_tails_are_known(&self) -> bool {
-        self.log_tails.read().unwrap_or_else(PoisonError::into_inner).are_known()
-    }
-
-    /// Waits for a while until the tails of logs are known: shortly after a start the projector is still
-    /// reading them.
-    fn await_log_tails(&self, at_most: Duration) {
-        if !self.log_tails_are_known() {
+    /// Waits for a while until the tails of logs are known, and says whether they are: shortly after a
+    /// start the projector is still reading them.
+    fn await_log_tails(&self, at_most: Duration) -> bool {
+        let are_known = || self.log_tails_are_known.load(Ordering::Acquire);
+        if !are_known() {
             let guard = held(&self.moved.0);
-            let waited = self.moved.1.wait_timeout_while(guard, at_most, |()| !self.log_tails_are_known());
-            drop(waited);
+            drop(self.moved.1.wait_timeout_while(guard, at_most, |()| !are_known()));
         }
+        are_known()
     }
 
     fn is_abandoned(&self) -> bool {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ringfence::domain::call::CallState;
 use ringfence::domain::command::AccountingKind;
 use ringfence::domain::decision::{Event, Fact};
+use ringfence::domain::id::CallId;
 use ringfence::domain::money::Money;
 use ringfence::store::query::{CdrFilter, RejectionFilter};
 use ringfence::store::{AppendError, Journal, SqliteOptions, SqliteStore, StoreError};
@@ -254,8 +255,8 @@ fn lines_that_wait_are_in_a_snapshot_and_fewer_than_a_row_each() {
     assert!(known.lines.len() > 100);
 }
 
-#[test]
-fn a_snapshot_from_before_lines_waited_is_gone_on_from() {
+/// A call that is up and has had so many chunks.
+fn with_a_call_up(chunks: u64) -> (OnDisk, CallId) {
     let place = OnDisk::new();
     let mut shop = Shop::new(place.open().unwrap());
     shop.set_up();
@@ -264,16 +265,57 @@ fn a_snapshot_from_before_lines_waited_is_gone_on_from() {
     shop.wait(1);
     shop.tell("one", AccountingKind::Start, None);
     let call = shop.world.calls().next().unwrap().id;
-    shop.store.projector.close(LONG).unwrap();
+    for end in [chunks - 3, 3] {
+        for _ in 0..end {
+            shop.wait(60);
+        }
+        shop.store.projector.close(LONG).unwrap();
+        shop = shop.dies(|| place.open().unwrap());
+    }
     drop(shop);
-    place.journal_sql("UPDATE snapshots SET tails_checksum = NULL, tails_slices = NULL");
-    let mut shop = Shop::new(place.open().unwrap());
-    let before = shop.store.reports.call_log(call).unwrap();
-    shop.wait(600);
-    shop.store.projector.flush(LONG).unwrap();
-    let after = shop.store.reports.call_log(call).unwrap();
-    assert_eq!(after.lines.len(), before.lines.len() + 10);
-    assert!(after.lines.starts_with(&before.lines));
+    (place, call)
+}
+
+#[test]
+fn where_the_lines_that_wait_in_a_snapshot_are_damaged_the_one_before_is_taken() {
+    for damage in ["DELETE FROM snapshot_slices", "UPDATE snapshot_slices SET body = x'0300'"] {
+        let (place, call) = with_a_call_up(12);
+        let known = place.open().unwrap().reports.call_log(call).unwrap();
+        assert_eq!(snapshots(&place).len(), 2);
+        let newest = snapshots(&place)[1];
+        assert_eq!(place.journal_sql(&format!("{damage} WHERE snapshot = {newest} AND n > 0")), 1);
+        let verified = SqliteStore::verify(&place.tables(), shop::policy(), &mut |_| {}).unwrap();
+        assert!(verified.faults.iter().any(|fault| fault.contains(&format!("snapshot {newest}"))), "{verified:?}");
+        let store = place.open().unwrap();
+        assert_eq!(store.reports.call_log(call).unwrap(), known);
+        store.projector.flush(LONG).unwrap();
+    }
+}
+
+#[test]
+fn lines_that_wait_and_are_not_what_the_records_make_are_seen() {
+    let (place, _) = with_a_call_up(12);
+    let sound = SqliteStore::verify(&place.tables(), shop::policy(), &mut |_| {}).unwrap();
+    assert!(sound.is_sound(), "{sound:?}");
+    // The lines of the snapshot before, whole in themselves.
+    let of = snapshots(&place);
+    let journal = rusqlite::Connection::open(place.journal()).unwrap();
+    let body: Vec<u8> = journal
+        .query_row("SELECT body FROM snapshot_slices WHERE snapshot = ?1 AND n = 1", [of[0].cast_signed()], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&of[1].to_le_bytes());
+    checksum.update(&body);
+    let newest = of[1].cast_signed();
+    let slices = "UPDATE snapshot_slices SET body = ?1 WHERE snapshot = ?2 AND n = 1";
+    assert_eq!(journal.execute(slices, (body, newest)).unwrap(), 1);
+    let sum = "UPDATE snapshots SET tails_checksum = ?1 WHERE sequence = ?2";
+    assert_eq!(journal.execute(sum, (checksum.finalize(), newest)).unwrap(), 1);
+    let verified = SqliteStore::verify(&place.tables(), shop::policy(), &mut |_| {}).unwrap();
+    let expected = format!("snapshot {newest} is not what the records up to it make");
+    assert!(verified.faults.contains(&expected), "{verified:?}");
 }
 
 #[test]

@@ -20,7 +20,8 @@ use crate::domain::decision::Event;
 use crate::domain::id::CallId;
 use crate::domain::time::Timestamp;
 
-/// So many lines that wait are a row.
+/// So many lines that wait are a row. With the choice of the lines that may wait it is part of the format
+/// of snapshots: where either changes, what waited under the old one is not what the tables lack.
 const TAIL_LINES_MAX: u32 = 8;
 /// What a line that waits takes as a rule, bytes.
 const LINE_BYTES: usize = 64;
@@ -30,11 +31,12 @@ const LINE_BYTES: usize = 64;
 pub struct Lines {
     /// How many; one at least.
     pub count: u32,
-    /// When the first was decided.
+    /// When the last was decided.
     pub at: Timestamp,
     /// The first is the first of the call.
     pub begin: bool,
-    /// Each encoded, one after the other.
+    /// Each encoded, one after the other, in the format of the snapshot.
+    #[serde(with = "serde_bytes")]
     encoded: Vec<u8>,
 }
 
@@ -48,6 +50,7 @@ impl Lines {
 
     fn add(&mut self, more: &Lines) {
         self.count = self.count.saturating_add(more.count);
+        self.at = more.at;
         // There are as many of these as there are calls: they have no room to spare.
         self.encoded.reserve_exact(more.encoded.len());
         self.encoded.extend_from_slice(&more.encoded);
@@ -75,11 +78,9 @@ fn join(lines: Option<Lines>, more: Lines) -> Lines {
 }
 
 /// The tails of all calls.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct LogTails {
     calls: HashMap<CallId, Lines>,
-    /// They are as of the record that the tables have come to.
-    are_known: bool,
 }
 
 /// What a group of records makes of the logs.
@@ -97,6 +98,13 @@ enum TailChange {
     Added(Lines),
     /// What there was has become a row.
     Replaced(Option<Lines>),
+}
+
+impl LogChange {
+    /// Whether no log changes.
+    pub fn is_empty(&self) -> bool {
+        self.tails.is_empty()
+    }
 }
 
 impl LogTails {
@@ -156,19 +164,9 @@ impl LogTails {
         self.calls.insert(call, lines);
     }
 
-    /// The tails that a snapshot has; not yet those of the tables.
+    /// The tails that a snapshot has.
     pub fn restored(calls: HashMap<CallId, Lines>) -> LogTails {
-        LogTails { calls, are_known: false }
-    }
-
-    /// They are those of the tables from now on.
-    pub fn begin(&mut self) {
-        self.are_known = true;
-    }
-
-    /// Whether they are those of the tables.
-    pub fn are_known(&self) -> bool {
-        self.are_known
+        LogTails { calls }
     }
 
     /// What a snapshot is to keep.

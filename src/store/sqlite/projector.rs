@@ -119,7 +119,6 @@ impl Projector for SqliteProjector {
         let rejections = shared.rejections_taken.load(Ordering::Acquire);
         let behind = || {
             shared.projected.load(Ordering::Acquire) < appended
-                || !shared.log_tails_are_known()
                 || shared.rejections_done.load(Ordering::Acquire) < rejections
         };
         self.thread.unpark();
@@ -206,12 +205,8 @@ impl Beginning {
         let tables = connection::open_writer(shared.tables_path())?;
         let projected = shared.projected.load(Ordering::Acquire);
         let (path, policy) = (&shared.journal_path, shared.options.policy);
-        let replay = snapshot::newest(path, &journal, policy, projected)?;
+        let (replay, mut tails) = snapshot::newest_with_tails(path, &journal, policy, projected)?;
         let stands_at = replay.sequence;
-        let tails = snapshot::log_tails(path, &journal, stands_at)?;
-        // Rows of before were written without any of it: nothing waits where the tables are.
-        let follows_tails = tails.is_some();
-        let mut tails = tails.unwrap_or_default();
         let mut projection = Projection::new(replay);
         let newest = shared.snapshot.load(Ordering::Acquire);
         let mut facts_since_snapshot: u64 = 0;
@@ -225,9 +220,7 @@ impl Beginning {
                 // These rows are in the tables already; what waits behind them is not.
                 let mut rows = Rows::default();
                 projection.record(sequence, facts, &mut rows)?;
-                if follows_tails {
-                    tails.take_over(tails.change(&rows)?);
-                }
+                tails.take_over(tails.change(&rows)?);
                 Ok(())
             })?;
             projection.finish(&mut Rows::default());
@@ -237,7 +230,7 @@ impl Beginning {
 }
 
 fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<WholeSnapshot>) {
-    let Beginning { journal, tables, projection, mut tails, facts_since_snapshot } = loop {
+    let Beginning { journal, tables, projection, tails, facts_since_snapshot } = loop {
         match Beginning::read(shared) {
             Ok(beginning) => break beginning,
             Err(error) => tell_of(shared, &error),
@@ -247,8 +240,8 @@ fn follow(shared: &Arc<Shared>, taken: Receiver<Vec<Fact>>, jobs: SyncSender<Who
         }
         thread::park_timeout(RETRY_WAIT);
     };
-    tails.begin();
     *shared.log_tails.write().unwrap_or_else(PoisonError::into_inner) = tails;
+    shared.log_tails_are_known.store(true, Ordering::Release);
     shared.tell_moved();
     let rejections = Rejections::default();
     Follower {
@@ -391,6 +384,9 @@ impl Follower {
         if reached < group.rows.sequence || group.rows.facts == 0 {
             write::rows(&transaction, &group.rows, &log, &mut self.log_lengths).map_err(&failed)?;
             write::rejections(&transaction, &group.rejections).map_err(&failed)?;
+        }
+        if log.is_empty() {
+            return transaction.commit().map_err(failed);
         }
         let mut tails = self.shared.log_tails.write().unwrap_or_else(PoisonError::into_inner);
         transaction.commit().map_err(failed)?;

@@ -1,5 +1,6 @@
 //! The tables, read: on connections that cannot write, a page at a time.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
 use super::super::Reports;
-use super::super::error::StoreError;
+use super::super::error::{RecordFault, StoreError};
 use super::super::projection::cut_log;
 use super::super::query::{
     AuditFilter, AuditLine, CallLog, CallName, CdrFilter, CdrLine, Cursor, EntryFilter, EntryLine, LogLine, Page,
@@ -18,7 +19,6 @@ use super::super::rows::{
     CDR_COLUMNS, CHARGE_COLUMNS, ENTRY_COLUMNS, integer, read_audit, read_cdr, read_charge, read_entry, read_rejection,
 };
 use super::connection::{self, TABLES};
-use super::log_tails::Lines;
 use super::{Shared, held};
 use crate::domain::call::Call;
 use crate::domain::command::CallIdentity;
@@ -141,6 +141,10 @@ impl Where {
     }
 }
 
+fn read_log_lines(row: i64, lines: Result<Vec<LogLine>, RecordFault>) -> Result<Vec<LogLine>, StoreError> {
+    lines.map_err(|fault| StoreError::Row { table: "call_log", row, why: fault.to_string() })
+}
+
 impl Reports for SqliteReports {
     fn entries(&self, party: PartyKey, filter: &EntryFilter) -> Result<Page<EntryLine>, StoreError> {
         let mut wanted = Where::default();
@@ -196,26 +200,34 @@ impl Reports for SqliteReports {
     }
 
     fn call_log(&self, call: CallId) -> Result<CallLog, StoreError> {
+        if !self.shared.await_log_tails(TAILS_WAIT) {
+            let projected = self.shared.projected.load(Ordering::Acquire);
+            let why = "the last lines of logs are still being read after the start".to_owned();
+            return Err(StoreError::Behind { at: projected, of: self.shared.appended.load(Ordering::Acquire), why });
+        }
         let values = [integer(call.0).into()];
-        self.shared.await_log_tails(TAILS_WAIT);
-        // Held over both reads: what waits becomes a row under the same lock.
-        let tails = self.shared.log_tails.read().unwrap_or_else(PoisonError::into_inner);
-        let parts = self.ask(|tables| {
-            self.lines(tables, "SELECT id, cut, body FROM call_log WHERE call = ? ORDER BY id", &values, |row| {
-                let failed = self.failed();
-                let (id, cut): (i64, bool) = row.get(0).and_then(|id| Ok((id, row.get(1)?))).map_err(&failed)?;
-                let body: Vec<u8> = row.get(2).map_err(failed)?;
-                let lines: Vec<LogLine> = read_value(&body).map_err(|fault| StoreError::Row {
-                    table: "call_log",
-                    row: id,
-                    why: fault.to_string(),
-                })?;
-                Ok((cut, lines))
-            })
+        let (parts, waiting) = self.ask(|tables| {
+            // Rows and what waits as of one commit: what waits becomes a row under this lock.
+            let reading = {
+                let tails = self.shared.log_tails.read().unwrap_or_else(PoisonError::into_inner);
+                let reading = tables.unchecked_transaction().map_err(self.failed())?;
+                reading.query_row("SELECT one FROM meta", [], |_| Ok(())).map_err(self.failed())?;
+                (reading, tails.of(call).cloned())
+            };
+            let parts = self.lines(
+                &reading.0,
+                "SELECT id, cut, body FROM call_log WHERE call = ? ORDER BY id",
+                &values,
+                |row| {
+                    let failed = self.failed();
+                    let (id, cut): (i64, bool) = row.get(0).and_then(|id| Ok((id, row.get(1)?))).map_err(&failed)?;
+                    let body: Vec<u8> = row.get(2).map_err(failed)?;
+                    Ok((cut, read_log_lines(id, read_value(&body))?))
+                },
+            )?;
+            Ok((parts, reading.1))
         })?;
-        let waiting = tails.of(call).map(Lines::decode).transpose();
-        drop(tails);
-        let waiting = waiting.map_err(|why| StoreError::Row { table: "call_log", row: 0, why: why.to_string() })?;
+        let waiting = waiting.map(|waiting| read_log_lines(0, waiting.decode())).transpose()?;
         let was_cut = parts.iter().any(|(cut, _)| *cut);
         let mut lines: Vec<LogLine> = parts.into_iter().flat_map(|(_, lines)| lines).collect();
         let kept = u32::try_from(lines.len()).unwrap_or(u32::MAX);

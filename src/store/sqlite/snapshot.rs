@@ -28,12 +28,34 @@ pub fn list(path: &Path, connection: &Connection) -> Result<Vec<u64>, StoreError
 /// The state of the newest snapshot that can be read and is not later than a record; the state of
 /// nothing where the journal begins at its first record.
 pub fn newest(path: &Path, connection: &Connection, policy: Policy, not_after: u64) -> Result<Replay, StoreError> {
+    newest_with(path, connection, policy, not_after, |_| Ok(())).map(|(replay, ())| replay)
+}
+
+/// The same with the tails of the logs, of a snapshot of which both can be read.
+pub fn newest_with_tails(
+    path: &Path,
+    connection: &Connection,
+    policy: Policy,
+    not_after: u64,
+) -> Result<(Replay, LogTails), StoreError> {
+    newest_with(path, connection, policy, not_after, |sequence| log_tails(path, connection, sequence))
+}
+
+fn newest_with<T: Default>(
+    path: &Path,
+    connection: &Connection,
+    policy: Policy,
+    not_after: u64,
+    more: impl Fn(u64) -> Result<T, StoreError>,
+) -> Result<(Replay, T), StoreError> {
     let mut bad = None;
     for sequence in list(path, connection)?.into_iter().filter(|sequence| *sequence <= not_after) {
-        let read =
-            read(path, connection, sequence).and_then(|snapshot| Replay::from_snapshot(policy, sequence, snapshot));
+        let read = more(sequence).and_then(|more| {
+            let snapshot = read(path, connection, sequence)?;
+            Ok((Replay::from_snapshot(policy, sequence, snapshot)?, more))
+        });
         match read {
-            Ok(replay) => return Ok(replay),
+            Ok(found) => return Ok(found),
             Err(error) => {
                 tracing::warn!(%error, "an older snapshot is taken");
                 bad = bad.or(Some(error));
@@ -42,7 +64,7 @@ pub fn newest(path: &Path, connection: &Connection, policy: Policy, not_after: u
     }
     match journal::first(path, connection)? {
         Some(first) if first > 1 => Err(bad.unwrap_or(StoreError::Gap { before: 0, after: first })),
-        _ => Ok(Replay::from_nothing(policy)),
+        _ => Ok((Replay::from_nothing(policy), T::default())),
     }
 }
 
@@ -85,12 +107,8 @@ fn read_slices(
     Ok(body)
 }
 
-/// The tails of the logs at a snapshot: `None` where every line became a row at once when it was taken.
-/// Before the first snapshot there are none.
-pub fn log_tails(path: &Path, connection: &Connection, sequence: u64) -> Result<Option<LogTails>, StoreError> {
-    if sequence == 0 {
-        return Ok(Some(LogTails::default()));
-    }
+/// Reads the tails of the logs of a snapshot.
+pub fn log_tails(path: &Path, connection: &Connection, sequence: u64) -> Result<LogTails, StoreError> {
     let failed = |error: rusqlite::Error| StoreError::sql(path, "reading a snapshot", &error);
     let (slices, checksum, tails_slices): (i64, Option<u32>, Option<i64>) = connection
         .query_row(
@@ -99,11 +117,13 @@ pub fn log_tails(path: &Path, connection: &Connection, sequence: u64) -> Result<
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .map_err(failed)?;
-    let (Some(checksum), Some(tails_slices)) = (checksum, tails_slices) else { return Ok(None) };
+    let (Some(checksum), Some(tails_slices)) = (checksum, tails_slices) else {
+        return Err(StoreError::Snapshot { sequence, why: RecordFault::Meaning });
+    };
     let body = read_slices(path, connection, sequence, slices..slices.saturating_add(tails_slices))?;
     let calls =
         record::read_checked(sequence, checksum, &body).map_err(|why| StoreError::Snapshot { sequence, why })?;
-    Ok(Some(LogTails::restored(calls)))
+    Ok(LogTails::restored(calls))
 }
 
 /// All that a snapshot is written of.

@@ -8,12 +8,14 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::super::error::StoreError;
+use super::super::projection::{Projection, Rows};
 use super::super::query::{CdrLine, EntryLine};
 use super::super::record::read_value;
 use super::super::replay::{Replay, Totals, cdr_of, entries_of};
 use super::super::rows::{CDR_COLUMNS, CHARGE_COLUMNS, ENTRY_COLUMNS, integer, read_cdr, read_charge, read_entry};
 use super::super::{Progress, Verified};
 use super::connection::{self, JOURNAL, TABLES};
+use super::log_tails::LogTails;
 use super::{
     TablesMeta, journal, journal_end, journal_instance, journal_path, rates, read_totals, snapshot, tables_meta,
 };
@@ -252,7 +254,9 @@ impl Check<'_> {
         }
         let mut snapshots = BTreeMap::new();
         for sequence in snapshot::list(self.journal_path, &self.journal)? {
-            match snapshot::read(self.journal_path, &self.journal, sequence) {
+            let tails = snapshot::log_tails(self.journal_path, &self.journal, sequence);
+            let read = snapshot::read(self.journal_path, &self.journal, sequence);
+            match read.and_then(|snapshot| Ok((snapshot, tails?))) {
                 Ok(snapshot) => {
                     snapshots.insert(sequence, snapshot);
                 }
@@ -261,11 +265,11 @@ impl Check<'_> {
         }
         let count = snapshots.len();
         let first = journal::first(self.journal_path, &self.journal)?.unwrap_or(1);
-        let mut replay = if first == 1 {
-            Replay::from_nothing(policy)
+        let (replay, mut tails) = if first == 1 {
+            (Replay::from_nothing(policy), LogTails::default())
         } else {
             match snapshots.pop_first() {
-                Some((sequence, snapshot)) => Replay::from_snapshot(policy, sequence, snapshot)?,
+                Some((sequence, (snapshot, tails))) => (Replay::from_snapshot(policy, sequence, snapshot)?, tails),
                 None => {
                     self.found.fault(format!("the journal begins at record {first}, and no snapshot is before it"));
                     return Ok(());
@@ -273,30 +277,35 @@ impl Check<'_> {
             }
         };
         let begun_at = replay.sequence;
+        let mut projection = Projection::new(replay);
         let mut at = AtProjected { meta, compared: (0, 0) };
-        at.look(&replay, sums, self);
+        at.look(projection.replay(), sums, self);
         loop {
             let mut records = Vec::new();
-            let read =
-                journal::read_after(self.journal_path, &self.journal, replay.sequence, Some(100), |sequence, facts| {
-                    records.push((sequence, facts));
-                    Ok(())
-                });
+            let reached = projection.replay().sequence;
+            let read = journal::read_after(self.journal_path, &self.journal, reached, Some(100), |sequence, facts| {
+                records.push((sequence, facts));
+                Ok(())
+            });
             for (sequence, facts) in records {
-                if let Err(error) = replay.record(sequence, &facts) {
-                    self.found.fault(error.to_string());
-                    return Ok(());
-                }
-                if let Some(snapshot) = snapshots.remove(&sequence)
-                    && snapshot != replay.snapshot()
-                {
-                    self.found.fault(format!("snapshot {sequence} is not what the records up to it make"));
-                }
                 if sequence <= meta.projected {
                     at.compare(&facts, self)?;
                 }
-                at.look(&replay, sums, self);
+                let mut rows = Rows::default();
+                let taken_in = projection.record(sequence, facts, &mut rows);
+                if let Err(error) = taken_in.and_then(|()| Ok(tails.take_over(tails.change(&rows)?))) {
+                    self.found.fault(error.to_string());
+                    return Ok(());
+                }
+                if let Some((snapshot, its_tails)) = snapshots.remove(&sequence)
+                    && (snapshot != projection.replay().snapshot() || its_tails != tails)
+                {
+                    self.found.fault(format!("snapshot {sequence} is not what the records up to it make"));
+                }
+                at.look(projection.replay(), sums, self);
             }
+            projection.finish(&mut Rows::default());
+            let replay = projection.replay();
             (self.progress)(Progress { doing: "replaying the journal", done: replay.sequence, of: end });
             match read {
                 Ok(100..) => {}
@@ -307,6 +316,7 @@ impl Check<'_> {
                 }
             }
         }
+        let replay = projection.replay();
         if replay.sequence != end {
             self.found.fault(format!("the journal ends at record {end}, its records at {}", replay.sequence));
         }

@@ -251,7 +251,7 @@ pub fn rejections(tables: &Transaction<'_>, rows: &[RejectionRow]) -> rusqlite::
 
 /// Deletes at most so many rows that are older than an instant.
 ///
-/// Logs are written in the order of time, but for a little: it is enough to look at the oldest.
+/// Logs are written in the order of their last lines, but for a little: it is enough to look at the oldest.
 pub fn delete_old(tables: &Connection, before: Timestamp, most: u32) -> rusqlite::Result<u32> {
     let logs = tables
         .prepare_cached("DELETE FROM call_log WHERE id IN (SELECT id FROM call_log ORDER BY id LIMIT ?2) AND at < ?1")?
