@@ -10,6 +10,7 @@
 //! | `pap` | the password of the packet last decoded, quoted |
 //! | `chap PASSWORD` | whether the packet last decoded proves it: `yes` or `no` |
 //! | `reply HEX` | `ok` if it answers the packet last decoded, then as `decode` |
+//! | `zeroed-reply HEX` | the same, by the rule for gateways that answer with an authenticator of zeroes |
 //! | `finish` | the packet that was built, in hexadecimal digits |
 //!
 //! Commands that prepare: `secret TEXT`; `request CODE ID AUTHENTICATOR`, `answer CODE` (to the
@@ -27,7 +28,7 @@ use ringfence::wire::dictionary::{AttributeDefinition, Dictionary, NO_VENDOR, Va
 use ringfence::wire::kind;
 use ringfence::wire::packet::{Code, Packet};
 use ringfence::wire::reply::ReplyBuilder;
-use ringfence::wire::request::{RequestBuilder, verify_reply};
+use ringfence::wire::request::{RequestBuilder, ZeroAuthenticatorRule, verify_control_reply, verify_reply};
 use ringfence::wire::value::{Hex, Quoted, parse_hex, unquote};
 
 #[test]
@@ -157,9 +158,14 @@ impl Bench {
                 let proved = chap_matches(value, chap_challenge(&packet), rest.as_bytes());
                 self.answer.push_back(if proved { "yes" } else { "no" }.to_owned());
             }
-            "reply" => {
+            "reply" | "zeroed-reply" => {
                 let reply = hex(rest)?;
-                match verify_reply(&reply, &self.datagram, &secret) {
+                let rule = ZeroAuthenticatorRule::Believed;
+                let verified = match command {
+                    "reply" => verify_reply(&reply, &self.datagram, &secret),
+                    _ => verify_control_reply(&reply, &self.datagram, &secret, rule),
+                };
+                match verified {
                     Ok(packet) => {
                         self.answer.push_back("ok".to_owned());
                         self.answer.extend(describe(&packet));
