@@ -62,7 +62,8 @@ pub fn read(
     let proven = prove(account.map(|account| &**account), &nas.nas, told, &request.password, hidden);
     if let (PasswordProof::Digest { answer, mutual }, Proven::ByDigest) = (&request.password, proven) {
         let called = request.called.as_deref().unwrap_or_default().as_bytes();
-        let call = request.identity.key.as_ref().map_or(&request.identity.session_id, |key| &key.0);
+        // One that names no call cannot be told from a replay: it is the same as itself alone.
+        let call = request.identity.key.as_ref().map_or(&packet.authenticator()[..], |key| &key.0);
         let mark = RequestMark::of(&[answer.response, call, called]);
         if makes_nonces && !nonces.take(answer, nas.nas.key, mark, now) {
             let challenge = challenge(nas, Some(answer.realm), nonces, now, true);

@@ -67,7 +67,7 @@ impl Sessions {
             let found = report.oddities.with(Oddity::TagsSwapped, are_swapped);
             match told.kind {
                 AccountingKind::Start | AccountingKind::Interim => {
-                    session.started = true;
+                    session.started |= !told.rings;
                     session.tags = session.tags.or(report.tags);
                     found
                 }
@@ -184,6 +184,12 @@ mod tests {
         assert_eq!(told(&sessions, "b", 15, plain), [Oddity::FailedAfterStop]);
         assert_eq!(told(&sessions, "c", 2, session_time(5)), [], "asked for before our time");
         assert_eq!(told(&sessions, "d", 15, plain), []);
+        asked(&sessions, "e", 0);
+        let rings = |request: &mut RequestBuilder| {
+            request.integer(102, 180);
+        };
+        assert_eq!(told(&sessions, "e", 3, rings), [], "no answer yet");
+        assert_eq!(told(&sessions, "e", 2, session_time(5)), [Oddity::StartMissing]);
     }
 
     #[test]
