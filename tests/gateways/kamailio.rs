@@ -69,9 +69,17 @@ impl Kamailio {
     /// # Panics
     /// It is not installed, or does not come up.
     pub fn started(directory: &Path, config: &str, rpc: Rpc) -> Kamailio {
+        Kamailio::started_with(directory, config, &[], rpc)
+    }
+
+    /// The same, with definitions of the command line (`-A`).
+    ///
+    /// # Panics
+    /// It is not installed, or does not come up.
+    pub fn started_with(directory: &Path, config: &str, definitions: &[String], rpc: Rpc) -> Kamailio {
         let file = directory.join("kamailio.cfg");
         fs::write(&file, config).expect("a directory that can be written");
-        let log = fs::File::create(directory.join("kamailio.log")).expect("a directory that can be written");
+        let log = fs::File::options().create(true).append(true).open(directory.join("kamailio.log"));
         let child = Command::new("kamailio")
             .args(["-DD", "-E", "-m", "64", "-M", "8", "-f"])
             .arg(&file)
@@ -79,16 +87,17 @@ impl Kamailio {
             .arg(directory)
             .arg("-w")
             .arg(directory)
+            .args(definitions.iter().flat_map(|definition| ["-A", definition]))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(log.expect("a directory that can be written"))
             // It has children of its own, which go with it.
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| {
                 panic!(
                     "these tests need Kamailio ({error}); install it with: apt-get install kamailio \
-                     kamailio-json-modules kamailio-extra-modules"
+                     kamailio-json-modules kamailio-extra-modules kamailio-radius-modules"
                 )
             });
         let mut kamailio = Kamailio { directory: directory.to_owned(), child, rpc };

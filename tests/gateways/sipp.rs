@@ -1,6 +1,7 @@
 //! sipp as a phone: a scenario file, an address of the loopback, one call.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -12,7 +13,7 @@ pub struct Phone(Child);
 impl Phone {
     /// One that is called at this port, and plays a scenario of `tests/gateways/sipp`.
     pub fn called(directory: &Path, scenario: &str, port: u16) -> Phone {
-        Phone::play(directory, scenario, port, |_| {})
+        Phone::play(directory, &stored(scenario), port, |_| {})
     }
 
     /// One that calls `number` through the proxy at this port, with a Call-ID of its own choice.
@@ -24,13 +25,22 @@ impl Phone {
         number: &str,
         call_id: impl AsRef<OsStr>,
     ) -> Phone {
-        Phone::play(directory, scenario, port, |command| {
+        Phone::play(directory, &stored(scenario), port, |command| {
             command.arg(format!("127.0.0.1:{proxy}")).args(["-s", number, "-cid_str"]).arg(call_id.as_ref());
         })
     }
 
-    fn play(directory: &Path, scenario: &str, port: u16, more: impl FnOnce(&mut Command)) -> Phone {
-        let file: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests/gateways/sipp", scenario].iter().collect();
+    /// One that plays a scenario that is written here; what it finds unexpected is in `name.err`.
+    pub fn playing(directory: &Path, name: &str, scenario: &str, port: u16, more: impl FnOnce(&mut Command)) -> Phone {
+        let file = directory.join(format!("{name}.xml"));
+        fs::write(&file, scenario).expect("a directory that can be written");
+        Phone::play(directory, &file, port, |command| {
+            more(command);
+            command.args(["-trace_err", "-error_file", &format!("{name}.err")]);
+        })
+    }
+
+    fn play(directory: &Path, file: &Path, port: u16, more: impl FnOnce(&mut Command)) -> Phone {
         let mut command = Command::new("sipp");
         more(&mut command);
         let child = command
@@ -61,6 +71,11 @@ impl Phone {
     pub fn is_busy(&mut self) -> bool {
         self.0.try_wait().expect("a child of ours").is_none()
     }
+}
+
+/// The path of a scenario of `tests/gateways/sipp`.
+fn stored(scenario: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/gateways/sipp", scenario].iter().collect()
 }
 
 impl Drop for Phone {

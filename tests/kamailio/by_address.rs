@@ -1,0 +1,79 @@
+//! Callers that are known by their address: the proxy sends no password.
+
+use crate::house::{FAILED, House, INTERIM, Plan, START, STOP};
+use crate::phones::{Callee, Caller};
+use crate::tap::Told;
+
+fn statuses(told: &[Told]) -> Vec<u32> {
+    told.iter().map(|told| told.status).collect()
+}
+
+#[test]
+fn calls_are_charged_by_what_the_proxy_tells_of_them() {
+    let customers = ["hangs-up", "is-hung-up", "changes", "busy", "cancels"].map(|name| (name, 600, ""));
+    let house = House::new(Plan::default(), &customers);
+    let mut hangs_up = house.call("hangs-up", Caller::HangsUp(1_500), Callee::Answers);
+    let mut is_hung_up = house.call("is-hung-up", Caller::IsHungUp, Callee::HangsUp(1_500));
+    let mut changes = house.call("changes", Caller::ChangesTheSession(1_000), Callee::AnswersTwice);
+    let mut busy = house.call("busy", Caller::Gets(486), Callee::IsBusy);
+    let mut cancels = house.call("cancels", Caller::Cancels, Callee::Rings);
+    for call in [&mut hangs_up, &mut is_hung_up, &mut changes, &mut busy, &mut cancels] {
+        call.ends_well();
+    }
+
+    for (customer, call) in [("hangs-up", &hangs_up), ("is-hung-up", &is_hung_up)] {
+        let record = house.record_of(customer, 600, &call.session);
+        assert!(record["seconds"].as_u64() >= Some(1), "{record}");
+        let told = house.tap.told(&call.session);
+        assert_eq!(statuses(&told), [START, STOP]);
+        // Class comes back, and the account, whichever side hangs up.
+        let class = told[0].class.clone().expect("a Class");
+        assert!(class.starts_with(b"rf-"), "{}", class.escape_ascii());
+        for told in told {
+            assert_eq!((told.class, told.user), (Some(class.clone()), Some(customer.into())));
+        }
+    }
+    let record = house.record_of("changes", 600, &changes.session);
+    assert!(record["seconds"].as_u64() >= Some(2), "{record}");
+    assert_eq!(statuses(&house.tap.told(&changes.session)), [START, INTERIM, STOP]);
+
+    for (customer, call, cause) in [("busy", &busy, 486), ("cancels", &cancels, 487)] {
+        let record = house.failure_of(customer, 600, &call.session);
+        assert_eq!(record["cause"], cause, "{record}");
+        assert_eq!(statuses(&house.tap.told(&call.session)), [FAILED]);
+    }
+}
+
+#[test]
+fn who_is_refused_learns_why_by_a_code_of_sip() {
+    let customers = [
+        ("poor", 0, ""),
+        ("capped", 600, ""),
+        ("forbidden", 600, "blocked = true"),
+        ("far", 600, ""),
+        ("elsewhere", 600, ""),
+    ];
+    let house = House::new(Plan::default(), &customers);
+    house
+        .daemon
+        .apply("[[account]]\nid = \"elsewhere\"\ncustomer = \"elsewhere\"\ntrusted_addresses = [\"192.0.2.7\"]\n");
+    house.daemon.apply("[[customer]]\nid = \"capped\"\ntariff = \"retail\"\nspend_per_day_max = \"0\"\n");
+    let mut refused = [
+        ("poor", "4930", 402),
+        ("capped", "4930", 402),
+        ("forbidden", "4930", 403),
+        ("far", "1930", 404),
+        ("elsewhere", "4930", 403),
+    ]
+    .map(|(user, prefix, code)| house.call_as(user, None, prefix, Caller::Gets(code), Callee::Answers));
+    for call in &mut refused {
+        call.caller_ends_well();
+    }
+    for (customer, seconds, _) in customers {
+        house.nothing_came_of(customer, seconds);
+    }
+    let reasons = ["no_credit", "spend_limit", "blocked", "no_rate", "bad_credentials"];
+    assert_eq!(reasons.map(|reason| house.rejections(reason)), [1; 5]);
+    // What the proxy itself refuses is told to nobody.
+    assert!(refused.iter().all(|call| house.tap.told(&call.session).is_empty()));
+}

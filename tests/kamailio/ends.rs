@@ -1,0 +1,61 @@
+//! Calls that neither phone ends, and calls that outlive their proxy.
+
+use crate::house::{House, Plan, START, STOP};
+use crate::live::wait_until;
+use crate::phones::{Callee, Caller};
+
+#[test]
+fn the_grant_ends_a_call() {
+    let house = House::new(Plan::default(), &[("alice", 3, "")]);
+    let mut call = house.call("alice", Caller::IsHungUp, Callee::Answers);
+    call.ends_well();
+    assert_eq!(house.tap.grants(), [3]);
+    let record = house.record_of("alice", 3, &call.session);
+    assert!(record["seconds"].as_u64() >= Some(3), "{record}");
+    let statuses: Vec<_> = house.tap.told(&call.session).iter().map(|told| told.status).collect();
+    assert_eq!(statuses, [START, STOP], "the proxy tells of its own BYE once");
+}
+
+#[test]
+fn an_operator_ends_a_call_that_stands_in_the_way_of_another() {
+    let plan = Plan { with_bridge: true, ..Plan::default() };
+    let house = House::new(plan, &[("alice", 600, "calls_max = 1")]);
+    let mut call = house.call("alice", Caller::IsHungUp, Callee::Answers);
+    house.wait_until_answered(&call);
+    let mut second = house.call("alice", Caller::Gets(486), Callee::Answers);
+    second.caller_ends_well();
+    assert_eq!(house.rejections("calls_limit"), 1);
+    assert!(call.goes_on());
+
+    let id = house.calls("alice")[0]["id"].as_str().expect("an id").to_owned();
+    let output = house.daemon.command(&["call", "disconnect", &id, "--yes"]);
+    assert!(output.status.success(), "{output:?}");
+    call.ends_well();
+    house.record_of("alice", 600, &call.session);
+    wait_until("the ACK", || house.daemon.metric("ringfence_disconnects_total{outcome=\"acknowledged\"}") == 1);
+}
+
+#[test]
+fn a_call_outlives_its_proxy_and_is_charged_to_its_end() {
+    let mut house = House::new(Plan::default(), &[("alice", 600, "")]);
+    let mut call = house.call("alice", Caller::HangsUp(9_000), Callee::Answers);
+    house.wait_until_answered(&call);
+    house.kamailio.wait_for_dialogs(&[4]);
+    house.restart_proxy();
+    house.kamailio.wait_for_dialogs(&[4]);
+    call.ends_well();
+    let record = house.record_of("alice", 600, &call.session);
+    assert!(record["seconds"].as_u64() >= Some(8), "{record}");
+}
+
+#[test]
+fn the_grant_outlives_the_proxy_too() {
+    let mut house = House::new(Plan::default(), &[("alice", 8, "")]);
+    let mut call = house.call("alice", Caller::IsHungUp, Callee::Answers);
+    house.wait_until_answered(&call);
+    house.kamailio.wait_for_dialogs(&[4]);
+    house.restart_proxy();
+    call.ends_well();
+    let record = house.record_of("alice", 8, &call.session);
+    assert!(record["seconds"].as_u64() >= Some(8), "{record}");
+}
