@@ -43,7 +43,7 @@ use std::net::IpAddr;
 pub use class::ClassMark;
 pub use digest::DIGEST_RESPONSES;
 
-use crate::domain::command::{Accounting, Authorize, CallIdentity, Proof, RawPacket};
+use crate::domain::command::{Accounting, AccountingKind, Authorize, CallIdentity, Proof, RawPacket};
 use crate::domain::decision::{Accept, Rejected};
 use crate::domain::id::{AccountKey, ConnectionKey, NasKey};
 use crate::domain::nas::{DialectName, Nas};
@@ -222,19 +222,10 @@ pub struct LegReport {
     pub accounting: Accounting,
     /// The address of the one who calls, where this leg is the caller's and the NAS tells it.
     pub caller_address: Option<IpAddr>,
-    /// The tags of the SIP dialog, where the make tells them.
-    pub tags: Option<Tags>,
+    /// What Acct-Status-Type says, whatever is made of it.
+    pub status: AccountingKind,
     /// What the packet has wrong.
     pub oddities: Oddities,
-}
-
-/// The tags of a SIP dialog (RFC 3261, 12), each as a number that is the same for the same tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tags {
-    /// Of the From header.
-    pub from: u64,
-    /// Of the To header.
-    pub to: u64,
 }
 
 /// What a NAS tells of itself.

@@ -1,9 +1,10 @@
 //! What a profile makes of a packet's values: the reading that dialects share.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::domain::call::{CallKey, LegOrigin};
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::call::{CallKey, Dialog, LegOrigin};
 use crate::domain::command::{Accounting, AccountingKind, CallIdentity};
 use crate::domain::id::ConfId;
 use crate::domain::nas::Nas;
@@ -17,7 +18,7 @@ use super::fields::Fields;
 use super::oddity::{Oddities, Oddity};
 use super::profile::{CallName, Profile};
 use super::{
-    AccessRequest, AccountingRequest, Asked, LegReport, NotACallPacket, PasswordProof, RestartReport, Tags, h323,
+    AccessRequest, AccountingRequest, Asked, LegReport, NotACallPacket, PasswordProof, RestartReport, h323,
     identification,
 };
 
@@ -62,11 +63,11 @@ pub(super) fn accounting(
         None => return Err(NotACallPacket::OtherStatus(status)),
     };
     let sides = Sides::of(&fields);
-    let accounting = leg(packet, &fields, kind, &sides, nas, profile, mark);
+    let accounting = leg(packet, &fields, Told::of(kind, &fields, profile), &sides, nas, profile, mark);
     Ok(AccountingRequest::Leg(Box::new(LegReport {
         accounting,
         caller_address: sides.caller_address,
-        tags: tags(&fields),
+        status: kind,
         oddities: oddities(&fields, kind),
     })))
 }
@@ -74,7 +75,7 @@ pub(super) fn accounting(
 fn leg(
     packet: &Packet<'_>,
     fields: &Fields<'_>,
-    kind: AccountingKind,
+    Told { kind, rings }: Told,
     sides: &Sides,
     nas: &Nas,
     profile: &Profile,
@@ -101,6 +102,7 @@ fn leg(
         event_at: event_at(fields),
         delay_seconds: delay_seconds(fields, profile),
         setup_at: time(fields.setup_time, believed.setup_time),
+        dialog: dialog(fields),
         connected_at: time(fields.connect_time, believed.connect_time),
         // While a leg is up its end is not known: what stands there then is made up.
         disconnected_at: time(fields.disconnect_time, believed.disconnect_time && ends),
@@ -114,7 +116,7 @@ fn leg(
             .filter(|_| ends)
             .and_then(|cause| h323::disconnect_cause(cause, profile.cause_base))
             .or_else(|| response_code.filter(|_| ends).and_then(sip_cause)),
-        rings: interim && matches!(response_code, Some(180..=189)),
+        rings,
         may_be_periodic: interim && fields.sip_method.is_none(),
         recalled: None,
         packet: None,
@@ -140,13 +142,43 @@ fn sip_cause(code: u32) -> Option<u16> {
     u16::try_from(code).ok().filter(|code| (300..=699).contains(code))
 }
 
-fn tags(fields: &Fields<'_>) -> Option<Tags> {
+/// Tags are kept with the call, so their numbers must be the same with any release.
+fn dialog(fields: &Fields<'_>) -> Option<Dialog> {
     let number = |tag: &[u8]| {
-        let mut hasher = DefaultHasher::new();
-        tag.hash(&mut hasher);
-        hasher.finish()
+        let digest = Sha256::digest(tag);
+        digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     };
-    Some(Tags { from: number(fields.from_tag?), to: number(fields.to_tag?) })
+    Some(Dialog { from: number(fields.from_tag?), to: fields.to_tag.map(number) })
+}
+
+/// What a packet of a SIP proxy tells, which its status alone does not.
+struct Told {
+    kind: AccountingKind,
+    rings: bool,
+}
+
+/// Sip-Method of a CANCEL, alike with Kamailio and OpenSIPS.
+const CANCEL: u32 = 2;
+
+impl Told {
+    /// Proxies account a reply that is not final like one that failed, and a CANCEL like a BYE. It ends
+    /// an attempt, or a change of a call that is up, and never a call that was answered; nor does what
+    /// names no callee of a dialog.
+    fn of(status: AccountingKind, fields: &Fields<'_>, profile: &Profile) -> Told {
+        let code = fields.sip_response_code.and_then(value::integer);
+        let method = fields.sip_method.and_then(value::integer);
+        let is_provisional = matches!(code, Some(101..=199));
+        let has_no_callee = profile.sip_method.is_some() && fields.from_tag.is_some() && fields.to_tag.is_none();
+        match status {
+            AccountingKind::Failed | AccountingKind::Interim if is_provisional => {
+                Told { kind: AccountingKind::Interim, rings: true }
+            }
+            AccountingKind::Stop if method == Some(CANCEL) || has_no_callee => {
+                Told { kind: AccountingKind::Failed, rings: false }
+            }
+            kind => Told { kind, rings: false },
+        }
+    }
 }
 
 /// Seconds since 1970 that no delay can be: they were reached in 2001.

@@ -93,6 +93,7 @@ impl Told<'_> {
             origin: self.told.origin,
             remote_address: self.told.remote_address,
             setup_at: self.told.setup_at,
+            dialog: self.told.dialog,
         }
     }
 
@@ -131,6 +132,9 @@ impl Told<'_> {
             return false;
         }
         let leg = call.leg(&self.leg_key());
+        if self.is_next_attempt(world, call, ending) {
+            return false;
+        }
         if let Some(end) = leg.and_then(|leg| leg.ended) {
             return !self.repeats(end) && self.began_after(end);
         }
@@ -147,6 +151,14 @@ impl Told<'_> {
             return false;
         }
         self.own_start().is_some_and(|start| start > ending.at)
+    }
+
+    /// Whether it tells of the next attempt of a call of which one has failed: a proxy that hunts tells
+    /// of the first that fails, and then of the one that is answered.
+    fn is_next_attempt(&self, world: &World, call: &Call, ending: Ending) -> bool {
+        let hunts_until = ending.at.plus_seconds(world.policy().setup_seconds_max);
+        let start = self.own_start().or_else(|| self.start_by_arrival());
+        ended_by_failure(call) && start.is_none_or(|start| start <= hunts_until)
     }
 
     /// Whether what it tells of began after a leg of the same name had ended: by its NAS's clock, right
@@ -186,6 +198,14 @@ impl Told<'_> {
         if self.at < began { self.now } else { self.at }
     }
 
+    /// Whether it was made by another INVITE that has the name of a call that is up: neither side is one
+    /// of that call's.
+    fn is_of_another_invite(&self, call: &Call) -> bool {
+        let Some(ours) = self.told.dialog.filter(|_| self.told.nas == call.nas) else { return false };
+        let mut open = call.legs.iter().filter(|leg| leg.ended.is_none()).filter_map(|leg| leg.key.dialog).peekable();
+        open.peek().is_some() && open.all(|dialog| !ours.shares_a_side_with(&dialog))
+    }
+
     /// Whether what failed is an attempt to change a call that was answered: it is up, and ends by a Stop.
     fn is_failed_change(&self, leg: Option<&Leg>) -> bool {
         self.told.kind == AccountingKind::Failed
@@ -194,7 +214,8 @@ impl Told<'_> {
 
     fn leg_end(&self, seconds: u64) -> LegEnd {
         let told_at = self.told.disconnected_at.or(self.told.event_at);
-        LegEnd { at: self.at, told_at, seconds, cause: self.told.cause }
+        let failed = self.told.kind == AccountingKind::Failed;
+        LegEnd { at: self.at, told_at, seconds, cause: self.told.cause, failed }
     }
 
     /// When the leg began if the packet was not on its way for long; `None` where it does not tell.
@@ -212,12 +233,13 @@ impl Told<'_> {
         ending.is_unproven() && !ending.by_originate_leg && !proven_down && self.seen_at(call) > ending.at
     }
 
-    /// Whether it tells of the answer to a call that was given up because no answer was told of in time;
-    /// the word of it may have been on its way for long.
+    /// Whether it tells of the answer to a call that was given up because no answer was told of in time,
+    /// or because an attempt failed; the word of it may have been on its way for long.
     fn tells_of_the_answer(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
-        let was_given_up = ending.reason == EndReason::SetupExpired && ending.is_unproven() && !ending.by_originate_leg;
-        was_given_up && !self.told.rings && call.leg(&self.leg_key()).is_none_or(|leg| leg.ended.is_none())
+        let expired = ending.reason == EndReason::SetupExpired && ending.is_unproven() && !ending.by_originate_leg;
+        let failed = self.told.origin == LegOrigin::Answer && ended_by_failure(call);
+        (expired || failed) && !self.told.rings && call.leg(&self.leg_key()).is_none_or(|leg| !leg.is_over())
     }
 
     /// Whether a call that was closed without word from its NAS turns out to be up: not where the NAS
@@ -297,6 +319,13 @@ impl Told<'_> {
     }
 }
 
+/// Whether a call is over because an attempt failed, and nothing has told that it was the last.
+fn ended_by_failure(call: &Call) -> bool {
+    call.ending.is_some_and(|ending| ending.reason == EndReason::NotAnswered)
+        && call.legs.iter().any(|leg| leg.ended.is_some_and(|end| end.failed))
+        && !call.legs.iter().any(Leg::is_over)
+}
+
 /// A call that nobody asked about: its NAS only accounts, or let it through. A Stop alone takes no
 /// slot and no reservation; it is charged as it was.
 fn open_unannounced<'a>(world: &'a World, book: &'a Book, packet: &Told<'_>) -> Draft<'a> {
@@ -367,13 +396,21 @@ fn tell_alive(draft: &mut Draft<'_>, packet: &Told<'_>) {
 
 fn start(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let key = packet.leg_key();
-    if draft.call.leg(&key).is_some_and(|leg| leg.started_at.is_some() || leg.ended.is_some()) {
+    if draft.call.leg(&key).is_some_and(|leg| leg.started_at.is_some() || leg.is_over()) {
         return;
     }
+    let is_of_another_invite = packet.is_of_another_invite(&draft.call);
     let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
     see_leg(draft, packet, Some(connected), None);
     flag(draft, flags);
     confirm(draft, packet, connected);
+    if is_of_another_invite {
+        // Two calls under one name would be one charge and one slot.
+        flag(draft, Flags::MISMATCH);
+        if draft.call.state.may_become(CallState::Disconnecting) {
+            disconnect(draft, DisconnectReason::NotAuthorized);
+        }
+    }
 }
 
 fn interim(draft: &mut Draft<'_>, packet: &Told<'_>) {
@@ -384,7 +421,7 @@ fn interim(draft: &mut Draft<'_>, packet: &Told<'_>) {
         }
         return;
     }
-    if draft.call.leg(&packet.leg_key()).is_some_and(|leg| leg.ended.is_some()) {
+    if draft.call.leg(&packet.leg_key()).is_some_and(Leg::is_over) {
         return;
     }
     if draft.call.leg(&packet.leg_key()).is_none() {
@@ -449,7 +486,7 @@ pub(super) fn disconnect(draft: &mut Draft<'_>, why: DisconnectReason) {
 fn stop(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let key = packet.leg_key();
     let leg = draft.call.leg(&key).cloned();
-    if leg.as_ref().is_some_and(|leg| leg.ended.is_some()) {
+    if leg.as_ref().is_some_and(Leg::is_over) {
         return;
     }
     if packet.is_failed_change(leg.as_ref()) {
@@ -496,7 +533,7 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         }
         return;
     }
-    if leg.as_ref().is_some_and(|leg| leg.ended.is_some()) {
+    if leg.as_ref().is_some_and(Leg::is_over) {
         return;
     }
     let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);

@@ -77,7 +77,8 @@ fn check(
     if let Some(call) = known {
         let session_id = &request.identity.session_id;
         let other_session = !session_id.is_empty() && !call.session_id.is_empty() && *session_id != call.session_id;
-        if call.account != Some(account.key) || called.as_ref() != Some(&call.called) || other_session {
+        let other = call.account != Some(account.key) || called.as_ref() != Some(&call.called) || other_session;
+        if other || is_another_invite(&callers, call, now) {
             return Err((RejectReason::IdInUse, Because::Plain));
         }
         return authorize_again(Draft::new(world, book, now, call.clone()));
@@ -97,6 +98,18 @@ fn check(
     let plan = reserve::plan(world, book, &call, 0, reserve::ask(world, &call, 0))
         .map_err(|shortage| (shortage.reason, shortage.because))?;
     Ok(open(Draft::new(world, book, now, call), plan, request))
+}
+
+/// An INVITE is repeated for so long, seconds: 64 times T1 (RFC 3261, 17.1.1.2).
+const INVITE_SECONDS: u64 = 32;
+
+/// Whether a caller who names calls himself has sent another INVITE under the name of a call that is up:
+/// two calls would have one slot and one charge. Where the NAS is prolonged by asking again it may be the
+/// same call.
+fn is_another_invite(callers: &Callers<'_>, call: &Call, now: Timestamp) -> bool {
+    let named_by_caller = callers.nas.is_some_and(|nas| nas.dialect.callers_name_calls());
+    let answered_long_ago = call.connected_at.is_some_and(|at| now > at.plus_seconds(INVITE_SECONDS));
+    named_by_caller && call.abilities.guard != Guard::Extend && answered_long_ago
 }
 
 /// Slot and money are taken at once; the NAS is told how long.

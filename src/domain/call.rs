@@ -226,6 +226,38 @@ pub struct LegKey {
     pub remote_address: Option<IpAddr>,
     /// Set-up time as the NAS sent it.
     pub setup_at: Option<Timestamp>,
+    /// The SIP dialog, as far as it was told of.
+    pub dialog: Option<Dialog>,
+}
+
+/// A SIP dialog beside its Call-ID: the tags of its two sides (RFC 3261, 12), each as a number that is
+/// the same for the same tag. A callee without a tag has not answered yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dialog {
+    /// Of the From header: of the one who sent the request, which need not be the caller.
+    pub from: u64,
+    /// Of the To header.
+    pub to: Option<u64>,
+}
+
+impl Dialog {
+    fn has(&self, tag: u64) -> bool {
+        self.from == tag || self.to == Some(tag)
+    }
+
+    /// Whether two packets may tell of one dialog, whichever side sent the requests.
+    pub fn agrees_with(&self, other: &Dialog) -> bool {
+        match (self.to, other.to) {
+            (Some(to), Some(_)) => other.has(self.from) && other.has(to),
+            (None, _) => other.has(self.from),
+            (_, None) => self.has(other.from),
+        }
+    }
+
+    /// Whether two dialogs have a side in common, as the branches of one INVITE have their caller.
+    pub fn shares_a_side_with(&self, other: &Dialog) -> bool {
+        other.has(self.from) || self.to.is_some_and(|to| other.has(to))
+    }
 }
 
 impl LegKey {
@@ -239,6 +271,7 @@ impl LegKey {
             && self.origin == other.origin
             && agree(&self.remote_address, &other.remote_address)
             && agree(&self.setup_at, &other.setup_at)
+            && self.dialog.zip(other.dialog).is_none_or(|(ours, theirs)| ours.agrees_with(&theirs))
     }
 }
 
@@ -257,6 +290,13 @@ pub struct Leg {
     pub connection: Option<ConnectionKey>,
 }
 
+impl Leg {
+    /// Whether nothing more is to come of it.
+    pub fn is_over(&self) -> bool {
+        self.ended.is_some_and(|end| !end.failed)
+    }
+}
+
 /// How a leg ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegEnd {
@@ -268,6 +308,8 @@ pub struct LegEnd {
     pub seconds: u64,
     /// Cause after Q.850 (1 to 127) or final response of SIP (300 to 699), where it was told.
     pub cause: Option<u16>,
+    /// It was an attempt that failed: the next one may still be answered.
+    pub failed: bool,
 }
 
 /// That we asked the NAS to end a call.
@@ -649,6 +691,7 @@ mod tests {
             origin: LegOrigin::Answer,
             remote_address: None,
             setup_at: Some(Timestamp::from_seconds(5)),
+            dialog: None,
         };
         let stop = LegKey { remote_address: Some("192.0.2.1".parse().unwrap()), ..start.clone() };
         assert!(start.is_same_leg(&stop));

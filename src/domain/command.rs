@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::book::{Book, BookChange};
-use super::call::{Call, CallKey, DisconnectAnswer, LegOrigin};
+use super::call::{Call, CallKey, Dialog, DisconnectAnswer, LegOrigin};
 use super::id::{AccountKey, CallId, ConfId, ConnectionKey, EntryId, NasKey, PartyKey};
 use super::money::Money;
 use super::time::Timestamp;
@@ -160,6 +160,8 @@ pub struct Accounting {
     pub delay_seconds: Option<u32>,
     /// Set-up time.
     pub setup_at: Option<Timestamp>,
+    /// The SIP dialog, where the NAS tells its tags.
+    pub dialog: Option<Dialog>,
     /// Connect time.
     pub connected_at: Option<Timestamp>,
     /// Disconnect time.

@@ -248,6 +248,11 @@ impl DialectName {
         }
     }
 
+    /// A call is named by its SIP Call-ID, which its caller chooses.
+    pub const fn callers_name_calls(self) -> bool {
+        matches!(self, DialectName::Kamailio | DialectName::Opensips | DialectName::Sippy)
+    }
+
     /// Scripts of these proxies fill Acct-Session-Time from variables that may be those of another call.
     pub const fn session_time_is_a_hint(self) -> bool {
         matches!(self, DialectName::Kamailio | DialectName::Opensips)

@@ -1010,6 +1010,7 @@ mod tests {
             origin: LegOrigin::Answer,
             remote_address: None,
             setup_at: None,
+            dialog: None,
         };
         let leg = Leg { key, connected_at: Some(now), started_at: Some(now), ended: None, connection: None };
         let answer = DisconnectAnswer::Acknowledged;

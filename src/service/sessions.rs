@@ -5,9 +5,9 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, PoisonError};
 
+use crate::dialect::LegReport;
 use crate::dialect::oddity::{Oddities, Oddity};
-use crate::dialect::{LegReport, Tags};
-use crate::domain::call::{CallKey, LegOrigin};
+use crate::domain::call::{CallKey, Dialog, LegOrigin};
 use crate::domain::command::{AccountingKind, Authorize};
 use crate::domain::id::NasKey;
 use crate::domain::time::Timestamp;
@@ -34,7 +34,7 @@ struct Session {
     asked_at: Option<Timestamp>,
     started: bool,
     stopped: bool,
-    tags: Option<Tags>,
+    dialog: Option<Dialog>,
 }
 
 impl Sessions {
@@ -61,18 +61,19 @@ impl Sessions {
             return report.oddities;
         };
         self.with(told.nas, key, |session| {
-            let swapped =
-                |before: Tags, now: Tags| before.from != before.to && (before.to, before.from) == (now.from, now.to);
-            let are_swapped = session.tags.zip(report.tags).is_some_and(|(before, now)| swapped(before, now));
+            let swapped = |before: Dialog, now: Dialog| {
+                before.to.is_some() && now.to.is_some() && before != now && before.agrees_with(&now)
+            };
+            let are_swapped = session.dialog.zip(told.dialog).is_some_and(|(before, now)| swapped(before, now));
             let found = report.oddities.with(Oddity::TagsSwapped, are_swapped);
-            match told.kind {
+            match report.status {
                 AccountingKind::Start | AccountingKind::Interim => {
                     session.started |= !told.rings;
-                    session.tags = session.tags.or(report.tags);
+                    session.dialog = session.dialog.or(told.dialog);
                     found
                 }
                 AccountingKind::Stop => {
-                    let answered = told.session_seconds.is_some_and(|seconds| seconds > 0);
+                    let answered = told.kind == AccountingKind::Stop && told.session_seconds != Some(0);
                     let first = !std::mem::replace(&mut session.stopped, true);
                     let missing = sends_starts && first && answered && session.asked_at.is_some() && !session.started;
                     found.with(Oddity::StartMissing, missing)

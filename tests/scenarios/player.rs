@@ -257,6 +257,7 @@ impl Player {
             event_at: words.time("event")?,
             delay_seconds: words.parsed("delay")?,
             setup_at: words.time("setup")?,
+            dialog: words.dialog()?,
             connected_at: words.time("connected")?,
             disconnected_at: words.time("disconnected")?,
             session_seconds: words.parsed("session")?,

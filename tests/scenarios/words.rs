@@ -1,5 +1,6 @@
 //! The words of a line of a scenario: plain ones in order, and `name=value` pairs, each to be used once.
 
+use ringfence::domain::call::Dialog;
 use ringfence::domain::money::Money;
 use ringfence::domain::time::Timestamp;
 
@@ -55,6 +56,15 @@ impl<'a> Words<'a> {
     /// The value of a name as an instant.
     pub fn time(&mut self, name: &str) -> Result<Option<Timestamp>, String> {
         self.value(name).map(instant).transpose()
+    }
+
+    /// A SIP dialog: `tags=caller/callee`, or `tags=caller` where nobody has answered.
+    pub fn dialog(&mut self) -> Result<Option<Dialog>, String> {
+        let number = |tag: &str| tag.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        Ok(self.value("tags").map(|tags| match tags.split_once('/') {
+            Some((from, to)) => Dialog { from: number(from), to: Some(number(to)) },
+            None => Dialog { from: number(tags), to: None },
+        }))
     }
 
     /// All pairs that are left.

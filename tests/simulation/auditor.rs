@@ -637,7 +637,9 @@ impl Auditor {
             *self.charged_by.entry(settled.ending.reason.as_str()).or_insert(0) += 1;
         }
         call.is_open = false;
-        call.is_stopped = matches!(settled.ending.reason, EndReason::Stopped | EndReason::NotAnswered);
+        // That an attempt failed proves nothing of the next one.
+        let failed = matches!(record.command, Command::Account(told) if told.kind == AccountingKind::Failed);
+        call.is_stopped = matches!(settled.ending.reason, EndReason::Stopped | EndReason::NotAnswered) && !failed;
         call.charged_seconds = seconds;
         self.calls.insert(id, call);
     }

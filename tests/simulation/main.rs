@@ -145,6 +145,7 @@ fn seeds_break_no_law() {
         ("packets to the other server", sum(|outcome| outcome.went_elsewhere)),
         ("packets kept for later", sum(|outcome| outcome.kept_for_later)),
         ("cancelled", sum(|outcome| outcome.cancelled)),
+        ("failed before an answer", sum(|outcome| outcome.failed_before_answer)),
         ("changed while up", sum(|outcome| outcome.changed_while_up)),
         ("rejected: no credit", rejected("no_credit")),
         ("rejected: daily limit", rejected("spend_limit")),

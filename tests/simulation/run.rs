@@ -46,6 +46,7 @@ pub struct Outcome {
     pub went_elsewhere: u64,
     pub kept_for_later: u64,
     pub cancelled: u64,
+    pub failed_before_answer: u64,
     pub changed_while_up: u64,
     pub most_calls_known: usize,
     pub rejected: BTreeMap<&'static str, u64>,

@@ -207,6 +207,7 @@ impl Simulation {
                 DelayTimes::Nonsense => Some(1_772_494_200),
             },
             setup_at: (habits.connect_times && origin == LegOrigin::Answer).then(|| its_clock(played.began_at)),
+            dialog: None,
             connected_at: answered.filter(|_| habits.connect_times).map(its_clock),
             disconnected_at: (habits.connect_times && ends && answered.is_some()).then(|| its_clock(at)),
             session_seconds,
@@ -257,6 +258,13 @@ impl Simulation {
         if played.ended_at.is_some() {
             return;
         }
+        let hunts = self.gateways[played.gateway].reports_cancels && self.rng.u8(..4) == 0;
+        if hunts {
+            // The first attempt failed, which proxies tell before the next one is answered.
+            self.outcome.failed_before_answer += 1;
+            self.account(call, AccountingKind::Failed, LegOrigin::Answer);
+        }
+        let played = &mut self.calls[call];
         played.answered_at = Some(now);
         played.hang_up_at = Some(now.plus_millis(talk));
         played.cut_at = played.timeout.map(|timeout| now.plus_seconds(timeout));
