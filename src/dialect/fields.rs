@@ -25,6 +25,7 @@ pub(super) struct Fields<'a> {
     pub event_timestamp: Option<&'a [u8]>,
     pub sip_method: Option<&'a [u8]>,
     pub sip_response_code: Option<&'a [u8]>,
+    pub call_duration: Option<&'a [u8]>,
     pub from_tag: Option<&'a [u8]>,
     pub to_tag: Option<&'a [u8]>,
     /// The vendor under which attributes of Cisco's layout came.
@@ -73,6 +74,7 @@ impl<'a> Fields<'a> {
             kind::EVENT_TIMESTAMP => &mut self.event_timestamp,
             other if profile.sip_method == Some(other) => &mut self.sip_method,
             other if profile.sip_response_code == Some(other) => &mut self.sip_response_code,
+            other if profile.call_duration == Some(other) => &mut self.call_duration,
             other if profile.sip_tags.is_some_and(|(from, _)| from == other) => &mut self.from_tag,
             other if profile.sip_tags.is_some_and(|(_, to)| to == other) => &mut self.to_tag,
             _ => return,

@@ -50,6 +50,8 @@ pub struct Profile {
     pub sip_method: Option<u8>,
     /// The attribute in accounting with the SIP response code that made the packet.
     pub sip_response_code: Option<u8>,
+    /// The attribute in a Stop with the seconds since the answer, beside Acct-Session-Time.
+    pub call_duration: Option<u8>,
     /// The attributes in accounting with the tags of the dialog, From and To.
     pub sip_tags: Option<(u8, u8)>,
     /// The attribute by which a proxy is told what it keeps with a call, as `name#number`.
@@ -232,6 +234,7 @@ pub const RFC: Profile = Profile {
     believed: ALL_BELIEVED,
     sip_method: Some(101),
     sip_response_code: Some(102),
+    call_duration: None,
     sip_tags: None,
     sip_avp: None,
     is_told_routes: false,
@@ -245,6 +248,7 @@ pub const CISCO: Profile = Profile {
     call_names: &[CallName::ConfId, CallName::CallId, CallName::SessionId],
     sip_method: None,
     sip_response_code: None,
+    call_duration: None,
     // A packet of disconnect is obeyed only where both are, byte for byte, what that leg sent.
     identification_layout: &[h323::CONF_ID, h323::CALL_ORIGIN],
     ..RFC
@@ -280,6 +284,7 @@ pub const OPENSIPS: Profile = Profile {
     no_call_services: PROXY_QUESTIONS,
     sip_method: Some(204),
     sip_response_code: Some(205),
+    call_duration: Some(227),
     sip_tags: Some((206, 207)),
     // Its scripts see no other attribute of a reply.
     sip_avp: Some(225),

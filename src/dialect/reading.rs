@@ -109,6 +109,7 @@ fn leg(
         session_seconds: fields
             .session_time
             .filter(|_| believed.interim_session_time || !interim)
+            .or(fields.call_duration.filter(|_| ends))
             .and_then(value::integer)
             .map(u64::from),
         cause: fields

@@ -486,9 +486,9 @@ impl Simulation {
             return;
         };
         if matches!(told.kind, AccountingKind::Stop | AccountingKind::Failed) {
-            // A change that failed is not the end, and is no word about it where it changed nothing.
+            // An attempt that failed, or a change, is no word about the end of a call that was answered.
             let is_end = told.kind == AccountingKind::Stop || self.calls[call].answered_at.is_none();
-            if !is_end && !pending.events.iter().any(|event| matches!(event, Event::Settled(_))) {
+            if !is_end {
                 return;
             }
             let habits = &self.gateways[self.calls[call].gateway];
