@@ -350,7 +350,8 @@ fn read_access(nas: &Nas, packet: &Packet<'_>) -> Vec<String> {
             lines.put("challenge_uri", Some(Quoted(asked.uri)));
             lines.put("challenge_realm", asked.realm.map(Quoted));
         }
-        PasswordProof::None => {}
+        PasswordProof::Unreadable => lines.put("digest", Some("unreadable")),
+        PasswordProof::None => lines.put("lacks", (!request.is_name_alone).then_some("a proof")),
     }
     lines.identity(&request.identity, packet);
     lines.put("caller", request.caller);

@@ -3,7 +3,7 @@
 
 use crate::wire::digest::DigestAnswer;
 use crate::wire::kind::digest as number;
-use crate::wire::packet::Packet;
+use crate::wire::packet::{Attribute, Packet};
 use crate::wire::reply::ReplyBuilder;
 
 use super::profile::DigestForm;
@@ -24,6 +24,9 @@ pub(super) enum DigestRead<'a> {
     Answer { answer: DigestAnswer<'a>, mutual: bool },
     /// It asks for a challenge.
     Asked(ChallengeAsked<'a>),
+    /// There is something of Digest, and it is neither. What stands there was written by the one who calls,
+    /// so that it must never pass for a request without a proof.
+    Unreadable,
 }
 
 /// Reads the first of these forms that the packet has.
@@ -35,19 +38,47 @@ pub(super) fn read<'a>(
     forms: &[DigestForm],
     user_name: Option<&'a [u8]>,
 ) -> Option<DigestRead<'a>> {
-    forms.iter().find_map(|form| match form {
+    // A proxy that makes its nonces asks for none, and has some of these numbers for something else.
+    let is_proxy = forms.contains(&DigestForm::Sterman);
+    let found = forms.iter().find_map(|form| match form {
         DigestForm::Rfc5090 => rfc5090(packet, user_name),
         DigestForm::Sterman => sterman(packet, user_name),
-    })
+    });
+    found
+        .or_else(|| question(packet).filter(|_| !is_proxy))
+        .or_else(|| packet.attributes().any(|it| is_of_digest(it, is_proxy)).then_some(DigestRead::Unreadable))
+}
+
+/// Whether an attribute of an Access-Request has no business there but as part of an answer, whatever is
+/// in it. Proxies of the SER family number what they say of a SIP request from 101 on: 103 is its CSeq,
+/// 104 and 105 are tags, 108 and 109 where it came from.
+fn is_of_digest(attribute: Attribute<'_>, is_proxy: bool) -> bool {
+    match attribute.kind {
+        STERMAN_RESPONSE | STERMAN_ATTRIBUTES => true,
+        number::RESPONSE if is_proxy => !is_sequence_number(attribute.value),
+        number::REALM..=number::URI if is_proxy => false,
+        kind => (number::RESPONSE..=number::SIP_AOR).contains(&kind),
+    }
+}
+
+/// Whether a value can be the number of a CSeq (RFC 3261, 8.1.1.5): 32 bits.
+fn is_sequence_number(value: &[u8]) -> bool {
+    matches!(value.len(), 1..=10) && value.iter().all(u8::is_ascii_digit)
+}
+
+/// Digest-Method and Digest-URI and no Digest-Response (RFC 5090, 2.1.1).
+fn question<'a>(packet: &Packet<'a>) -> Option<DigestRead<'a>> {
+    let first = |kind| packet.first(kind).filter(|value| !value.is_empty());
+    if packet.first(number::RESPONSE).is_some() {
+        return None;
+    }
+    first(number::METHOD)?;
+    Some(DigestRead::Asked(ChallengeAsked { realm: first(number::REALM), uri: first(number::URI)? }))
 }
 
 fn rfc5090<'a>(packet: &Packet<'a>, user_name: Option<&'a [u8]>) -> Option<DigestRead<'a>> {
     let first = |kind| packet.first(kind).filter(|value| !value.is_empty());
-    let Some(response) = first(number::RESPONSE).filter(|value| is_digest(value)) else {
-        // A method alone may be the proxy's own number for something else.
-        let (Some(_), Some(uri)) = (first(number::METHOD), first(number::URI)) else { return None };
-        return Some(DigestRead::Asked(ChallengeAsked { realm: first(number::REALM), uri }));
-    };
+    let response = first(number::RESPONSE).filter(|value| is_digest(value))?;
     let answer = DigestAnswer {
         response,
         username: first(number::USERNAME).or(user_name).unwrap_or_default(),

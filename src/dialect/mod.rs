@@ -109,6 +109,9 @@ pub struct AccessRequest<'a> {
     pub user_name: Option<&'a [u8]>,
     /// What is to prove it.
     pub password: PasswordProof<'a>,
+    /// It offers a name and no proof of any kind, and is of no service that comes with one: a NAS that
+    /// has proven its callers asks so.
+    pub is_name_alone: bool,
     /// What the NAS names the call with.
     pub identity: CallIdentity,
     /// Calling-Station-Id.
@@ -172,6 +175,8 @@ pub enum PasswordProof<'a> {
     },
     /// No proof, and a request for a challenge (RFC 5090, 2.1.1).
     Challenge(ChallengeAsked<'a>),
+    /// Something that is of Digest and is no answer: it proves nothing, and is not nothing either.
+    Unreadable,
     /// Nothing at all.
     None,
 }

@@ -37,6 +37,9 @@ pub struct Profile {
     /// Values of Service-Type in an Access-Request that ask about a name and not for a call, whatever
     /// numbers come with them.
     pub no_call_services: &'static [u32],
+    /// Values of Service-Type in an Access-Request that come with an answer of the caller's: where there
+    /// is none, it was lost or never given.
+    pub answered_services: &'static [u32],
     /// What names a call, the first that a packet has.
     pub call_names: &'static [CallName],
     /// How h323-disconnect-cause is written.
@@ -228,6 +231,7 @@ pub const RFC: Profile = Profile {
     return_codes: RETURN_CODES,
     digest_forms: &[DigestForm::Rfc5090],
     no_call_services: &[],
+    answered_services: &[],
     call_names: &[CallName::SessionId, CallName::CallId, CallName::ConfId],
     cause_base: CauseBase::Hexadecimal,
     zone_offset_seconds: 0,
@@ -266,6 +270,7 @@ pub const KAMAILIO: Profile = Profile {
     name: DialectName::Kamailio,
     digest_forms: PROXY_DIGEST_FORMS,
     no_call_services: PROXY_QUESTIONS,
+    answered_services: PROXY_ANSWERS,
     sip_tags: Some((105, 104)),
     ..RFC
 };
@@ -277,11 +282,15 @@ const PROXY_DIGEST_FORMS: &[DigestForm] = &[DigestForm::Sterman, DigestForm::Rfc
 /// and what is set for the one who is called.
 const PROXY_QUESTIONS: &[u32] = &[10, 12, 31];
 
+/// Sip-Session: what a proxy asks with that has challenged the caller itself.
+const PROXY_ANSWERS: &[u32] = &[15];
+
 /// OpenSIPS: as Kamailio, with its own numbers.
 pub const OPENSIPS: Profile = Profile {
     name: DialectName::Opensips,
     digest_forms: PROXY_DIGEST_FORMS,
     no_call_services: PROXY_QUESTIONS,
+    answered_services: PROXY_ANSWERS,
     sip_method: Some(204),
     sip_response_code: Some(205),
     call_duration: Some(227),

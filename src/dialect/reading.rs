@@ -28,9 +28,12 @@ pub(super) fn access<'a>(packet: &Packet<'a>, profile: &Profile, mark: ClassMark
     let sides = Sides::of(&fields);
     let service_type = fields.service_type.and_then(value::integer);
     let asks_for_a_call = service_type.is_none_or(|service| !profile.no_call_services.contains(&service));
+    let password = password(packet, &fields, profile);
+    let is_answered = service_type.is_some_and(|service| profile.answered_services.contains(&service));
     AccessRequest {
         user_name: fields.user_name,
-        password: password(packet, &fields, profile),
+        password,
+        is_name_alone: password == PasswordProof::None && !is_answered,
         identity: identity(packet, &fields, profile, mark),
         caller: caller(&fields),
         called: called(&fields).filter(|_| asks_for_a_call),
@@ -259,7 +262,8 @@ fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>, profile: &Profile) -> 
         (None, Some(response)) => PasswordProof::Chap { response, challenge: credential::chap_challenge(packet) },
         (None, None) => match digest {
             Some(DigestRead::Asked(asked)) => PasswordProof::Challenge(asked),
-            _ => PasswordProof::None,
+            Some(_) => PasswordProof::Unreadable,
+            None => PasswordProof::None,
         },
     }
 }

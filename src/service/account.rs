@@ -49,6 +49,7 @@ fn of_leg(report: LegReport, packet: &Verified<'_>, nas: &NasEntry, book: &Book)
         user_name: accounting.user_name.as_deref(),
         caller: accounting.caller.as_deref(),
         address: caller_address,
+        is_name_alone: false,
     };
     let account = find_account(book, &nas.nas, told).map(|account| account.key);
     accounting.account = account;

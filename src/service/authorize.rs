@@ -55,8 +55,12 @@ pub fn read(
     if let PasswordProof::Digest { answer, .. } = &request.password {
         request.user_name = request.user_name.or(Some(answer.username).filter(|name| !name.is_empty()));
     }
-    let told =
-        CallerTold { user_name: request.user_name, caller: request.caller.as_deref(), address: request.caller_address };
+    let told = CallerTold {
+        user_name: request.user_name,
+        caller: request.caller.as_deref(),
+        address: request.caller_address,
+        is_name_alone: request.is_name_alone,
+    };
     let account = find_account(book, &nas.nas, told);
     let hidden = Hidden { secret: &nas.secret, authenticator: packet.authenticator() };
     let proven = prove(account.map(|account| &**account), &nas.nas, told, &request.password, hidden);

@@ -29,6 +29,8 @@ pub struct CallerTold<'a> {
     pub caller: Option<&'a str>,
     /// The caller's own address, as far as the NAS tells it.
     pub address: Option<IpAddr>,
+    /// The request offers a name and no proof of any kind.
+    pub is_name_alone: bool,
 }
 
 /// How the header of a request hides its password.
@@ -85,13 +87,13 @@ pub fn prove(
         PasswordProof::Pap(value) => pap_matches(value, hidden.secret, hidden.authenticator, compared),
         PasswordProof::Chap { response, challenge } => chap_matches(response, challenge, compared),
         PasswordProof::Digest { answer, .. } => answer.matches(compared),
-        PasswordProof::Challenge(_) | PasswordProof::None => false,
+        PasswordProof::Challenge(_) | PasswordProof::Unreadable | PasswordProof::None => false,
     };
     let Some(account) = account else { return Proven::Wrong };
     let address_trusted = told.address.is_some_and(|address| account.trusts(address.to_canonical()));
     let number_trusted = told.caller.is_some_and(|caller| has_number(account, nas, caller));
     let name_trusted =
-        nas.trusts_calls && *password == PasswordProof::None && told.user_name.is_some_and(|name| names(account, name));
+        nas.trusts_calls && told.is_name_alone && told.user_name.is_some_and(|name| names(account, name));
     if address_trusted || number_trusted || name_trusted || account.is_code() {
         return Proven::Otherwise;
     }
@@ -242,7 +244,7 @@ mod tests {
 
     fn told<'a>(name: Option<&'a str>, caller: Option<&'a str>, address: Option<&str>) -> CallerTold<'a> {
         let address = address.map(|address| address.parse().unwrap());
-        CallerTold { user_name: name.map(str::as_bytes), caller, address }
+        CallerTold { user_name: name.map(str::as_bytes), caller, address, is_name_alone: false }
     }
 
     fn found(name: Option<&str>, caller: Option<&str>, address: Option<&str>) -> Option<String> {
@@ -365,15 +367,19 @@ mod tests {
     #[test]
     fn a_name_alone_proves_where_the_gateway_is_trusted_for_it() {
         let trusting = Nas { trusts_calls: true, ..nas() };
-        let named = told(Some("alice@example.net"), None, None);
+        let offered = told(Some("alice@example.net"), None, None);
+        let named = CallerTold { is_name_alone: true, ..offered };
+        let nameless = CallerTold { user_name: None, ..named };
         let at = |nas: &Nas, told, password| proof_at(nas, Some(&alice()), told, password);
         assert_eq!(at(&trusting, named, PasswordProof::None), Proof::Right);
         assert_eq!(at(&nas(), named, PasswordProof::None), Proof::Wrong);
-        assert_eq!(at(&trusting, told(None, None, None), PasswordProof::None), Proof::Wrong, "no name");
-        // Who sends a password is held to it.
+        assert_eq!(at(&trusting, nameless, PasswordProof::None), Proof::Wrong, "no name");
+        assert_eq!(at(&trusting, offered, PasswordProof::None), Proof::Wrong, "a proof is missing");
+        // Who sends a password, or anything in its place, is held to it.
         let wrong = pap("secret2");
-        assert_eq!(at(&trusting, named, PasswordProof::Pap(&wrong)), Proof::Wrong);
-        assert_eq!(at(&trusting, named, digest("alice", "g", ALICE)), Proof::Wrong);
+        assert_eq!(at(&trusting, offered, PasswordProof::Pap(&wrong)), Proof::Wrong);
+        assert_eq!(at(&trusting, offered, digest("alice", "g", ALICE)), Proof::Wrong);
+        assert_eq!(at(&trusting, offered, PasswordProof::Unreadable), Proof::Wrong);
         assert_eq!(proof_at(&trusting, None, named, PasswordProof::None), Proof::Wrong, "no account");
     }
 }

@@ -2,7 +2,7 @@
 //! it within bounds and can answer it.
 
 use ringfence::dialect::identification::IDENTIFICATION_BYTES_MAX;
-use ringfence::dialect::{AccountingRequest, Challenge, ClassMark, PasswordProof, dialect_for};
+use ringfence::dialect::{AccountingRequest, Challenge, ClassMark, DIGEST_RESPONSES, PasswordProof, dialect_for};
 use ringfence::domain::command::CallIdentity;
 use ringfence::domain::decision::{Accept, Because, RejectReason, Rejected};
 use ringfence::domain::id::{CallId, NasKey};
@@ -40,6 +40,11 @@ fn access(packet: &Packet<'_>, nas: &Nas) {
     texts([&request.caller, &request.called]);
     if let PasswordProof::Chap { challenge, .. } = request.password {
         assert!(!challenge.is_empty() || packet.first(kind::CHAP_CHALLENGE).is_some());
+    }
+    if request.is_name_alone {
+        assert_eq!(request.password, PasswordProof::None);
+        let says_digest = DIGEST_RESPONSES.iter().any(|kind| packet.first(*kind).is_some_and(|value| value.len() > 10));
+        assert!(!says_digest, "an answer that cannot be read is no lack of one");
     }
     // Whatever a reply is for, it may have been brought about by any packet.
     if packet.code() != Code::ACCESS_REQUEST {

@@ -118,13 +118,31 @@ fn a_name_alone_is_enough_from_a_proxy_that_is_trusted_for_it() {
         key: NasKey(4),
         dialect: DialectName::Kamailio,
         trusts_calls,
+        grant_seconds_max: 60,
         ..nas(4, "gw4", "127.0.0.1/32")
     };
     daemon.put_nas(proxy(false));
     assert_eq!(gateway.ask(daemon.auth(), &request("s1", 30)).code, Code::ACCESS_REJECT);
     daemon.put_nas(proxy(true));
     let accept = gateway.ask(daemon.auth(), &request("s1", 30));
-    assert_eq!((accept.code, accept.session_timeout), (Code::ACCESS_ACCEPT, Some(600)));
+    assert_eq!((accept.code, accept.session_timeout), (Code::ACCESS_ACCEPT, Some(60)));
+    // A phone may write anything where its answer belongs. The proxy passes it on, and it is no lack of one.
+    let with = |kind: u8, value: &[u8], service_type: u32| {
+        let mut request = gateway.request(Code::ACCESS_REQUEST);
+        request.message_authenticator(true).text(kind::USER_NAME, "alice").integer(kind::SERVICE_TYPE, service_type);
+        request.text(kind::CALLED_STATION_ID, "4930123").text(kind::ACCT_SESSION_ID, "s3").attribute(kind, value);
+        gateway.ask(daemon.auth(), &signed(&request)).code
+    };
+    for dialect in DialectName::ALL {
+        daemon.put_nas(Nas { dialect: *dialect, ..proxy(true) });
+        for kind in [103, 206, 207] {
+            assert_eq!(with(kind, b"x", 30), Code::ACCESS_REJECT, "{dialect}: {kind}");
+        }
+    }
+    daemon.put_nas(proxy(true));
+    assert_eq!(with(208, b"x", 15), Code::ACCESS_REJECT, "Sip-Session comes with an answer");
+    assert_eq!(with(103, b"7", 30), Code::ACCESS_ACCEPT, "the number of a CSeq");
+    gateway.ask(daemon.acct(), &gateway.accounting(STOP, "s3", 0));
     // What it asks about the called side, or about a name, is no call.
     for service_type in [10, 12, 31] {
         let accept = gateway.ask(daemon.auth(), &request("s2", service_type));

@@ -95,6 +95,7 @@ fn access(request: &AccessRequest<'_>) -> Understood {
         PasswordProof::Chap { .. } => "password (CHAP)",
         PasswordProof::Digest { .. } => "digest",
         PasswordProof::Challenge(_) => "none, asks for a challenge",
+        PasswordProof::Unreadable => "a digest that cannot be read",
         PasswordProof::None => "none",
     };
     let user = request.user_name.map(escape);
