@@ -14,7 +14,7 @@ pub const QUINTUM_VENDOR: u32 = 6618;
 /// AudioCodes' private enterprise number as dictionaries have it.
 pub const AUDIOCODES_VENDOR: u32 = 5003;
 /// The number that the manuals of AudioCodes show.
-const AUDIOCODES_MANUAL_VENDOR: u32 = 4923;
+pub const AUDIOCODES_MANUAL_VENDOR: u32 = 4923;
 
 /// How one make uses attributes.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What the packets of a NAS show of its make and habits, counted as they pass: from it an operator
 //! is told whether the NAS was entered as what it is. Nothing is decided by it.
 
-use crate::dialect::profile::{AUDIOCODES_VENDOR, CISCO_VENDOR, QUINTUM_VENDOR};
+use crate::dialect::profile::{AUDIOCODES_MANUAL_VENDOR, AUDIOCODES_VENDOR, CISCO_VENDOR, QUINTUM_VENDOR};
 use crate::domain::nas::DialectName;
 use crate::metrics::{NasCounters, Sighting};
 use crate::wire::kind;
@@ -65,7 +65,7 @@ pub fn note(packet: &Packet<'_>, counters: &NasCounters) {
         let seen = match (attribute.kind, vendor) {
             (_, Some(CISCO_VENDOR)) => Sighting::CiscoLayout,
             (_, Some(QUINTUM_VENDOR)) => Sighting::QuintumLayout,
-            (_, Some(AUDIOCODES_VENDOR)) => Sighting::AudiocodesLayout,
+            (_, Some(AUDIOCODES_VENDOR | AUDIOCODES_MANUAL_VENDOR)) => Sighting::AudiocodesLayout,
             (SER_METHOD, _) if is_accounting && is_number => Sighting::SerMethod,
             (OPENSIPS_METHOD, _) if is_accounting && is_number => Sighting::OpensipsMethod,
             (OLD_DIGEST, _) if !is_accounting => Sighting::OldDigest,
@@ -223,6 +223,12 @@ mod tests {
         let found = |dialect| about(&findings(dialect, false, &seen(std::slice::from_ref(&start))), "dialect");
         assert_eq!(found(DialectName::Quintum).0, Verdict::Good);
         assert!(found(DialectName::Cisco).1.contains("quintum"));
+        for vendor in [AUDIOCODES_VENDOR, AUDIOCODES_MANUAL_VENDOR] {
+            let mut start = accounting(1);
+            start.vendor(vendor, 24, b"x");
+            let found = about(&findings(DialectName::Audiocodes, false, &seen(&[start])), "dialect");
+            assert_eq!(found.0, Verdict::Good, "{vendor}");
+        }
         let plain = about(&findings(DialectName::Cisco, false, &seen(&[accounting(1)])), "dialect");
         assert_eq!(plain, (Verdict::Odd, "nothing came that cisco is known by".into()));
     }

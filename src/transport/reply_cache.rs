@@ -22,6 +22,12 @@ pub struct RequestKey {
 }
 
 impl RequestKey {
+    /// The key of a packet from wherever it comes: for requests with a time in them, which are to be obeyed
+    /// once even where somebody who recorded one sends it from elsewhere.
+    pub fn from_anywhere(packet: &Packet<'_>) -> RequestKey {
+        RequestKey::new(SocketAddr::from(([0; 4], 0)), packet)
+    }
+
     /// The key of a packet and the address that it came from.
     pub fn new(source: SocketAddr, packet: &Packet<'_>) -> RequestKey {
         RequestKey {

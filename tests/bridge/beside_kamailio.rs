@@ -172,14 +172,39 @@ fn a_call_that_nobody_has_is_not_found() {
 }
 
 #[test]
-fn several_calls_of_one_name_are_all_left_alone() {
+fn calls_of_one_name_are_all_ended() {
     let scene = scene();
-    let mut one = scene.answered("twins");
-    let mut two = scene.call("answers.xml", "twins");
+    let one = scene.answered("twins");
+    let two = scene.call("answers.xml", "twins");
     scene.kamailio.wait_for_dialogs(&[4, 4]);
-    assert_eq!(scene.asker.ask(&scene.asker.disconnect("twins")), nak(508));
-    assert_eq!(scene.kamailio.dialogs(), [4, 4]);
-    assert!(one.goes_on() && two.goes_on());
+    assert_eq!(scene.asker.ask(&scene.asker.disconnect("twins")), ACK);
+    assert!(scene.kamailio.dialogs().is_empty(), "an ACK says that both are gone");
+    assert!(one.was_hung_up() && two.was_hung_up());
+}
+
+#[test]
+fn calls_too_long_to_be_told_of_together_are_ended_all_the_same() {
+    let scene = scene();
+    let directory = scene.directory.path();
+    let sip = scene.sip;
+    // Four of them do not fit a datagram.
+    let contact = format!("Contact: <sip:caller@[local_ip]:[local_port];x={}>", "x".repeat(20_000));
+    let long =
+        include_str!("../gateways/sipp/calls.xml").replace("Contact: <sip:caller@[local_ip]:[local_port]>", &contact);
+    let calls: Vec<Call> = (1..=4)
+        .map(|number| {
+            let [to, from] = free_udp_ports();
+            let callee = Phone::called(directory, "answers.xml", to);
+            let caller = Phone::playing(directory, &format!("long{number}"), &long, from, |command| {
+                command.arg(format!("127.0.0.1:{sip}")).args(["-s", &to.to_string(), "-cid_str", "crowd"]);
+            });
+            Call { caller, callee }
+        })
+        .collect();
+    crate::live::wait_until("four calls", || scene.kamailio.answered() == Some(4));
+    assert_eq!(scene.asker.ask(&scene.asker.disconnect("crowd")), ACK);
+    assert!(scene.kamailio.dialogs().is_empty());
+    assert!(calls.into_iter().all(Call::was_hung_up));
 }
 
 #[test]

@@ -24,6 +24,11 @@ impl StandIn {
     /// `answer` gets the method and gives the datagrams to send back, where `ID` stands for the
     /// identifier of the question.
     fn new(answer: impl Fn(&str) -> Vec<String> + Send + 'static) -> StandIn {
+        StandIn::who_looks(move |method, _| answer(method))
+    }
+
+    /// The same, and `answer` gets the parameters too.
+    fn who_looks(answer: impl Fn(&str, &Value) -> Vec<String> + Send + 'static) -> StandIn {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
         socket.set_read_timeout(Some(Duration::from_millis(20))).expect("not zero");
         let place = socket.local_addr().expect("bound").to_string();
@@ -42,7 +47,7 @@ impl StandIn {
                         continue;
                     }
                     asked.lock().unwrap().push(method.to_owned());
-                    for text in answer(method) {
+                    for text in answer(method, &question["params"]) {
                         let text = text.replace("ID", question["id"].as_str().expect("a text"));
                         socket.send_to(text.as_bytes(), from).expect("loopback takes it");
                     }
@@ -168,6 +173,81 @@ fn a_call_that_ended_meanwhile_is_not_found() {
         _ => vec![answered()],
     });
     assert_eq!(stand_in.verdict(), nak(503));
+}
+
+#[test]
+fn all_that_are_answered_are_ended_and_only_then_it_is_said() {
+    let ended = AtomicUsize::new(0);
+    let stand_in = StandIn::who_looks(move |method, parameters| match method {
+        "dlg.end_dlg" => {
+            let place = u32::try_from(parameters[1].as_u64().expect("a number")).expect("small");
+            ended.fetch_or(1 << place, Ordering::SeqCst);
+            vec![result(json!({}))]
+        }
+        _ => {
+            let is_ended = |place: u32| ended.load(Ordering::SeqCst) & (1 << place) != 0;
+            // The third is answered only when the others have gone.
+            let third = if is_ended(1) && is_ended(2) { 4 } else { 2 };
+            let state = |place, state| if is_ended(place) { 5 } else { state };
+            let states = [(1, state(1, 4)), (2, state(2, 3)), (3, state(3, third)), (4, 2)];
+            let dialogs =
+                states.map(|(place, state)| json!({ "h_entry": 1, "h_id": place, "call-id": "a@b", "state": state }));
+            vec![result(json!(dialogs))]
+        }
+    });
+    assert_eq!(stand_in.verdict(), ACK);
+    assert_eq!(stand_in.times_asked("dlg.end_dlg"), 3, "each once");
+}
+
+#[test]
+fn one_of_two_that_stays_is_not_said_to_have_ended() {
+    let stand_in = StandIn::new(|method| match method {
+        "dlg.end_dlg" => vec![result(json!({}))],
+        _ => {
+            let other = json!({ "h_entry": 1, "h_id": 3, "call-id": "a@b", "state": 4 });
+            vec![result(json!([dialog("a@b", 5), other]))]
+        }
+    });
+    assert_eq!(stand_in.verdict(), nak(506));
+    assert_eq!(stand_in.times_asked("dlg.end_dlg"), 1);
+}
+
+/// Of so many dialogs no answer can be sent that has more than some; what is ended makes room.
+fn crowd(states: &'static [u8], answer_max: usize) -> StandIn {
+    let ended = AtomicUsize::new(0);
+    StandIn::who_looks(move |method, parameters| {
+        if method == "dlg.end_dlg" {
+            ended.fetch_or(1 << parameters[1].as_u64().expect("a number"), Ordering::SeqCst);
+            return vec![result(json!({}))];
+        }
+        let limit = parameters.get(3).map_or(usize::MAX, |limit| limit.as_u64().expect("a number") as usize);
+        let up = states.iter().enumerate().filter(|(place, _)| ended.load(Ordering::SeqCst) & (1 << place) == 0);
+        let of =
+            |(place, state): (usize, &u8)| json!({ "h_entry": 1, "h_id": place, "call-id": "a@b", "state": state });
+        let dialogs: Vec<Value> = up.map(of).take(limit).collect();
+        match dialogs.len() {
+            0 => vec![fault(404)],
+            many if many > answer_max => Vec::new(),
+            _ => vec![result(json!(dialogs))],
+        }
+    })
+}
+
+#[test]
+fn more_dialogs_than_fit_an_answer_protect_none() {
+    // As many as an answer has room for, up to all of them.
+    for answer_max in [1, 2, 16, 20] {
+        let crowd = crowd(&[4; 20], answer_max);
+        let bridge = Bridge::beside_kamailio(&crowd.place, &["--proxy-timeout", "1500"]);
+        let asker = Asker::new(bridge.address());
+        assert_eq!(asker.ask(&asker.disconnect("a@b")), ACK, "{answer_max}");
+        assert_eq!(crowd.times_asked("dlg.end_dlg"), 20, "{answer_max}");
+    }
+    // Those that ring cannot be ended, and none is behind whom nobody sees.
+    assert_eq!(crowd(&[1, 4, 2, 2, 4], 20).verdict(), ACK);
+    let hidden = crowd(&[2, 4], 1);
+    assert_eq!(hidden.verdict(), nak(506));
+    assert_eq!(hidden.times_asked("dlg.end_dlg"), 0);
 }
 
 #[test]

@@ -71,12 +71,37 @@ fn who_proves_nothing_hears_nothing() {
     }
     assert!(asker.hears_nothing());
     // Nothing of it kept others from being heard.
-    assert_eq!(asker.ask(&at(-200)), LET_THROUGH);
+    assert_eq!(asker.ask(&at(200)), LET_THROUGH);
     let log = bridge.stopped();
     let summary = "received=12 acknowledged=0 refused=1 repeated=0 malformed=4 unknown_code=1 bad_authenticator=2 \
                    missing_message_authenticator=1 missing_event_timestamp=1 stale_event_timestamp=2";
     assert!(log.contains(summary), "{log}");
     assert!(log.contains("dropped: ") && !log.contains("testing12"), "{log}");
+}
+
+#[test]
+fn a_request_that_was_recorded_is_not_obeyed_again() {
+    let nobody = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let place = nobody.local_addr().expect("bound").to_string();
+    let start = || Bridge::beside_kamailio(&place, &["--proxy-timeout", "100"]);
+    let bridge = start();
+    let (asker, elsewhere) = (Asker::new(bridge.address()), Asker::new(bridge.address()));
+    let recorded = asker.disconnect("a@b");
+    assert_eq!(asker.ask(&recorded), LET_THROUGH);
+    // From another port, and so from another address.
+    assert_eq!(elsewhere.ask(&recorded), LET_THROUGH);
+    let log = bridge.stopped();
+    assert!(log.contains("refused=1 repeated=1"), "{log}");
+    // One that has not seen it obeyed takes nothing from before its start.
+    let before = of_call(Code::DISCONNECT_REQUEST, |request| {
+        request.message_authenticator(true).integer(kind::EVENT_TIMESTAMP, seconds(-2));
+    });
+    let bridge = start();
+    let asker = Asker::new(bridge.address());
+    asker.send(&before);
+    assert!(asker.hears_nothing());
+    let log = bridge.stopped();
+    assert!(log.contains("stale_event_timestamp=1") && log.contains("before this bridge started"), "{log}");
 }
 
 #[test]

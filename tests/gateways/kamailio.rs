@@ -135,6 +135,11 @@ impl Kamailio {
         wait_until(&format!("dialogs {states:?}"), || self.dialogs() == states);
     }
 
+    /// How many calls are up, whose dialogs may be too long to be listed.
+    pub fn answered(&self) -> Option<u64> {
+        self.try_rpc("dlg.stats_active", &json!([]))?["result"]["ongoing"].as_u64()
+    }
+
     /// Ends it as if the power failed.
     pub fn kill(&mut self) {
         let group = format!("-{}", self.child.id());

@@ -1,13 +1,17 @@
 //! Ends dialogs of Kamailio through its JSON-RPC, over datagrams (module `jsonrpcs`, transport 4).
 //!
-//! A dialog is looked up by Call-ID with `dlg.list_match` and ended with `dlg.end_dlg`, which takes
-//! the place of the one dialog that was found. `dlg.dlg_list` would look into one bucket instead of
-//! all, but shows only the last of several dialogs with one Call-ID, and whoever calls chooses the
-//! Call-ID. Only an answered dialog (state 3 or 4) can be ended by version 5.6.
+//! Dialogs are looked up by Call-ID with `dlg.list_match` and ended with `dlg.end_dlg`, which takes
+//! the place of a dialog that was found. `dlg.dlg_list` would look into one bucket instead of all, but
+//! shows only the last of several dialogs with one Call-ID. Whoever calls chooses the Call-ID, so a
+//! second dialog under it must protect neither: all that are answered are ended. Only an answered dialog
+//! (state 3 or 4) can be ended by version 5.6.
 //!
-//! The order is given once: when its answer is lost, the dialog is looked up again, not ended again.
-//! `dlg.end_dlg` also says nothing of whether it could send its BYE, so that a call counts as ended
-//! when the dialog is gone.
+//! The order is given once for each: when its answer is lost, the dialogs are looked up again, not ended
+//! again. `dlg.end_dlg` also says nothing of whether it could send its BYE, so that a call counts as
+//! ended when its dialogs are gone.
+//!
+//! An answer that does not fit a datagram is not sent at all. So a look-up without an answer is repeated
+//! for fewer dialogs: of those that are told the answered ones end, and make room for others.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -23,17 +27,19 @@ use serde_json::Value;
 use super::Door;
 use crate::clock::Stopwatch;
 use crate::domain::error_cause::{
-    INVALID_ATTRIBUTE_VALUE, MULTIPLE_SESSION_SELECTION_UNSUPPORTED, RESOURCES_UNAVAILABLE, SESSION_CONTEXT_NOT_FOUND,
-    SESSION_CONTEXT_NOT_REMOVABLE,
+    INVALID_ATTRIBUTE_VALUE, RESOURCES_UNAVAILABLE, SESSION_CONTEXT_NOT_FOUND, SESSION_CONTEXT_NOT_REMOVABLE,
 };
 use crate::service::escape::escape;
 use crate::service::session_request::Refusal;
 
 /// More than any datagram carries.
 const ANSWER_BYTES_MAX: usize = 65_536;
-/// How often a look-up is sent while it is waited for: it changes nothing, and datagrams get lost.
-const ASKS_MAX: u32 = 3;
-/// Between two looks at a dialog that is being ended; each wait is twice the one before.
+/// Most dialogs that a look-up asks for; 0 is all. It is sent [`LOOKS_MAX`] times while it is waited for,
+/// each time with the next of these: it changes nothing, and answers get lost or would be too long.
+const LOOK_LIMITS: [usize; 5] = [0, 16, 1, 1, 1];
+/// How often a look-up is sent.
+const LOOKS_MAX: usize = 3;
+/// Between two looks at dialogs that are being ended; each wait is twice the one before.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 /// The longest of these waits.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
@@ -67,21 +73,34 @@ impl Door for Kamailio {
     fn end(&self, call: &[u8]) -> Result<(), Refusal> {
         let name = json_text(call)
             .ok_or_else(|| Refusal::new(INVALID_ATTRIBUTE_VALUE, "a Call-ID with a zero in it cannot be named"))?;
-        let dialog = the_one(&self.dialogs(&name, call)?)?;
-        let place = format!("[{},{}]", dialog.h_entry, dialog.h_id);
-        let told = self.ask("dlg.end_dlg", place.as_bytes(), 1);
-        match &told {
-            Ok(_) | Err(Failure::Silent(_)) => {}
-            Err(Failure::Fault { code: NOT_FOUND, .. }) => {
-                return Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "the call ended by itself"));
+        let mut orders = Orders::default();
+        let mut limit_at = 0;
+        let mut since = None;
+        let mut wait = FIRST_WAIT;
+        loop {
+            let found = self.dialogs(&name, call, limit_at)?;
+            limit_at = found.limit_at;
+            let up: Vec<Place> =
+                found.dialogs.iter().filter(|dialog| orders.is_up(dialog)).map(Dialog::place).collect();
+            if up.is_empty() && found.are_all {
+                return orders.outcome(found.dialogs.is_empty());
             }
-            Err(failure) => return Err(unavailable(failure)),
+            let told = orders.told.len();
+            self.tell(&mut orders, &up)?;
+            if orders.told.len() > told {
+                wait = FIRST_WAIT;
+            }
+            let since = since.get_or_insert_with(Stopwatch::start);
+            if since.elapsed() >= self.patience {
+                return Err(Refusal::new(RESOURCES_UNAVAILABLE, orders.why_not_over(&up)));
+            }
+            std::thread::sleep(wait);
+            wait = wait.saturating_mul(2).min(LONGEST_WAIT);
         }
-        self.wait_for_end(&name, call, dialog, told.err().as_ref())
     }
 
     fn knock(&self) -> Result<(), String> {
-        match self.ask("dlg.list_match", br#"["callid","eq","ringfence"]"#, ASKS_MAX) {
+        match self.look(br#""ringfence""#, 0) {
             Ok(_) | Err(Failure::Fault { code: NOT_FOUND, .. }) => Ok(()),
             Err(failure @ Failure::Fault { .. }) => {
                 Err(format!("{failure}; is the module dialog of Kamailio 5.6 or later loaded?"))
@@ -93,55 +112,110 @@ impl Door for Kamailio {
     }
 }
 
+/// What was told to end, of the dialogs of one call.
+#[derive(Debug, Default)]
+struct Orders {
+    /// Those that were told, once each.
+    told: Vec<Place>,
+    /// Those that were over when they were to be told.
+    gone: Vec<Place>,
+    /// The answer to the latest order was lost.
+    lost: Option<Failure>,
+}
+
+impl Orders {
+    fn is_up(&self, dialog: &Dialog) -> bool {
+        dialog.state.can_be_ended() && !self.gone.contains(&dialog.place())
+    }
+
+    /// What comes of it once no dialog is left that can be ended.
+    fn outcome(&self, none_is_left: bool) -> Result<(), Refusal> {
+        match (&self.told[..], &self.gone[..]) {
+            ([_, ..], _) => Ok(()),
+            ([], [_, ..]) => Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "the call ended by itself")),
+            ([], []) if none_is_left => Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "no call has this Call-ID")),
+            ([], []) => Err(Refusal::new(SESSION_CONTEXT_NOT_REMOVABLE, "the call is not answered yet")),
+        }
+    }
+
+    fn why_not_over(&self, up: &[Place]) -> String {
+        match &self.lost {
+            Some(failure) => format!("{failure}, and the call is still there"),
+            None if up.is_empty() => {
+                "so many calls that ring have this Call-ID that no answer has room for more".into()
+            }
+            None => "the proxy was told to end the call, and neither side has answered its BYE yet".into(),
+        }
+    }
+}
+
 impl Kamailio {
-    /// All dialogs of a Call-ID that have not ended.
-    fn dialogs(&self, name: &[u8], call: &[u8]) -> Result<Vec<Dialog>, Refusal> {
-        let parameters = [br#"["callid","eq","#, name, b"]"].concat();
-        let found = match self.ask("dlg.list_match", &parameters, ASKS_MAX) {
+    /// Tells each of these dialogs to end that was not told yet.
+    fn tell(&self, orders: &mut Orders, up: &[Place]) -> Result<(), Refusal> {
+        for place in up {
+            if orders.told.contains(place) {
+                continue;
+            }
+            let (h_entry, h_id) = place;
+            match self.ask("dlg.end_dlg", &[format!("[{h_entry},{h_id}]").into_bytes()]) {
+                Ok(_) => orders.told.push(*place),
+                Err(Failure::Fault { code: NOT_FOUND, .. }) => orders.gone.push(*place),
+                Err(failure @ Failure::Silent(_)) => {
+                    orders.told.push(*place);
+                    orders.lost = Some(failure);
+                    // Who hangs is not asked for each of them.
+                    break;
+                }
+                Err(failure) => return Err(unavailable(&failure)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The dialogs of a Call-ID that have not ended, as many as can be told: first asked for with this one
+    /// of the limits.
+    fn dialogs(&self, name: &[u8], call: &[u8], limit_at: usize) -> Result<Found, Refusal> {
+        let (found, asked) = match self.look(name, limit_at) {
             Ok(found) => found,
-            Err(Failure::Fault { code: NOT_FOUND, .. }) => return Ok(Vec::new()),
+            Err(Failure::Fault { code: NOT_FOUND, .. }) => return Ok(Found::default()),
             Err(failure) => return Err(unavailable(&failure)),
         };
         let dialogs: Vec<Dialog> = serde_json::from_value(found)
             .map_err(|error| Refusal::new(RESOURCES_UNAVAILABLE, format!("the answer has no dialogs: {error}")))?;
+        let limit_at = limit_at.saturating_add(asked.saturating_sub(1)).min(LOOK_LIMITS.len() - LOOKS_MAX);
+        let limit = LOOK_LIMITS.get(limit_at).copied().unwrap_or(0);
+        let are_all = limit == 0 || dialogs.len() < limit;
         // Whatever was answered: no other call than this one is ended.
         let name = String::from_utf8_lossy(call);
-        Ok(dialogs.into_iter().filter(|dialog| dialog.call_id == name && dialog.state != State::DELETED).collect())
+        let is_meant = |dialog: &Dialog| dialog.call_id == name && dialog.state != State::DELETED;
+        Ok(Found { dialogs: dialogs.into_iter().filter(is_meant).collect(), are_all, limit_at })
     }
 
-    /// Waits until a dialog that was told to end is gone.
-    fn wait_for_end(&self, name: &[u8], call: &[u8], dialog: Dialog, lost: Option<&Failure>) -> Result<(), Refusal> {
-        let since = Stopwatch::start();
-        let mut wait = FIRST_WAIT;
-        loop {
-            let dialogs = self.dialogs(name, call)?;
-            if !dialogs.iter().any(|other| (other.h_entry, other.h_id) == (dialog.h_entry, dialog.h_id)) {
-                return Ok(());
-            }
-            if since.elapsed() >= self.patience {
-                let why = match lost {
-                    Some(failure) => format!("{failure}, and the call is still there"),
-                    None => "the proxy was told to end the call, and neither side has answered its BYE yet".to_owned(),
-                };
-                return Err(Refusal::new(RESOURCES_UNAVAILABLE, why));
-            }
-            std::thread::sleep(wait);
-            wait = wait.saturating_mul(2).min(LONGEST_WAIT);
-        }
+    /// Looks a Call-ID up, first with this one of the limits; the result, and how often it was asked for.
+    fn look(&self, name: &[u8], limit_at: usize) -> Result<(Value, usize), Failure> {
+        let limits = LOOK_LIMITS.iter().skip(limit_at).take(LOOKS_MAX);
+        let parameters = limits.map(|limit| {
+            let end = if *limit == 0 { "]".to_owned() } else { format!(",{limit}]") };
+            [br#"["callid","eq","#, name, end.as_bytes()].concat()
+        });
+        self.ask("dlg.list_match", &parameters.collect::<Vec<_>>())
     }
 
-    /// Asks, up to `asks_max` times, and gives the result.
-    fn ask(&self, method: &str, parameters: &[u8], asks_max: u32) -> Result<Value, Failure> {
+    /// Asks with each of these parameters in turn, until there is an answer; the result, and how often it
+    /// asked.
+    fn ask(&self, method: &str, each: &[Vec<u8>]) -> Result<(Value, usize), Failure> {
         let identifier = format!("{:016x}", unpredictable());
         let head = format!(r#"{{"jsonrpc":"2.0","id":"{identifier}","method":"{method}","params":"#);
-        let question = [head.as_bytes(), parameters, b"}"].concat();
         let socket = Link::open(&self.place).map_err(|error| self.silent(&error))?;
         let since = Stopwatch::start();
-        let between = self.patience / asks_max.max(1);
+        let times = u32::try_from(each.len()).unwrap_or(u32::MAX).max(1);
+        let between = self.patience / times;
+        let mut until = Duration::ZERO;
         let mut buffer = vec![0; ANSWER_BYTES_MAX];
-        for ask in 1..=asks_max {
+        for (asked, parameters) in (1..).zip(each) {
+            let question = [head.as_bytes(), parameters, b"}"].concat();
             socket.send(&question).map_err(|error| self.silent(&error))?;
-            let until = if ask == asks_max { self.patience } else { between.saturating_mul(ask) };
+            until = if asked == each.len() { self.patience } else { until.saturating_add(between) };
             while let Some(left) = until.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) {
                 let length = match socket.receive(&mut buffer, left) {
                     Ok(length) => length,
@@ -149,7 +223,7 @@ impl Kamailio {
                     Err(error) => return Err(self.silent(&error)),
                 };
                 if let Some(answer) = read_answer(buffer.get(..length).unwrap_or_default(), &identifier) {
-                    return answer;
+                    return answer.map(|result| (result, asked));
                 }
             }
         }
@@ -188,6 +262,24 @@ fn unavailable(failure: &Failure) -> Refusal {
 
 // -------------------------------------------------------------------------------- dialogs
 
+/// Where Kamailio keeps a dialog: its `h_entry` and `h_id`.
+type Place = (u32, u32);
+
+/// The dialogs that a look-up found.
+struct Found {
+    dialogs: Vec<Dialog>,
+    /// There are no others.
+    are_all: bool,
+    /// Which limit was answered.
+    limit_at: usize,
+}
+
+impl Default for Found {
+    fn default() -> Found {
+        Found { dialogs: Vec::new(), are_all: true, limit_at: 0 }
+    }
+}
+
 /// What is read of a dialog.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 struct Dialog {
@@ -196,6 +288,12 @@ struct Dialog {
     #[serde(rename = "call-id")]
     call_id: String,
     state: State,
+}
+
+impl Dialog {
+    fn place(&self) -> Place {
+        (self.h_entry, self.h_id)
+    }
 }
 
 /// The state of a dialog, by Kamailio's numbers: 1 unconfirmed, 2 early, 3 answered and not
@@ -209,19 +307,6 @@ impl State {
 
     fn can_be_ended(self) -> bool {
         matches!(self.0, 3 | 4)
-    }
-}
-
-/// The dialog that is meant, of all that have the Call-ID and have not ended.
-fn the_one(dialogs: &[Dialog]) -> Result<Dialog, Refusal> {
-    let mut answered = dialogs.iter().filter(|dialog| dialog.state.can_be_ended());
-    match (answered.next(), answered.next()) {
-        (Some(dialog), None) => Ok(dialog.clone()),
-        (Some(_), Some(_)) => {
-            Err(Refusal::new(MULTIPLE_SESSION_SELECTION_UNSUPPORTED, "several calls have this Call-ID"))
-        }
-        (None, _) if dialogs.is_empty() => Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "no call has this Call-ID")),
-        (None, _) => Err(Refusal::new(SESSION_CONTEXT_NOT_REMOVABLE, "the call is not answered yet")),
     }
 }
 
@@ -352,24 +437,20 @@ fn is_patience(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn dialog(h_id: u32, state: u8) -> Dialog {
-        Dialog { h_entry: 1, h_id, call_id: "a@b".into(), state: State(state) }
-    }
-
-    fn cause(dialogs: &[Dialog]) -> u32 {
-        the_one(dialogs).expect_err("refused").cause
-    }
-
     #[test]
-    fn the_answered_dialog_is_meant() {
-        for state in [3, 4] {
-            assert_eq!(the_one(&[dialog(1, state)]), Ok(dialog(1, state)));
-            // Who rings under the name of a call that is up does not keep it from being ended.
-            assert_eq!(the_one(&[dialog(1, 1), dialog(2, state), dialog(3, 2)]), Ok(dialog(2, state)));
-        }
-        assert_eq!(cause(&[]), SESSION_CONTEXT_NOT_FOUND);
-        assert_eq!(cause(&[dialog(1, 1), dialog(2, 2)]), SESSION_CONTEXT_NOT_REMOVABLE);
-        assert_eq!(cause(&[dialog(1, 4), dialog(2, 3)]), MULTIPLE_SESSION_SELECTION_UNSUPPORTED);
+    fn answered_dialogs_are_meant_and_those_that_ended_are_not() {
+        let dialog = |h_id, state| Dialog { h_entry: 1, h_id, call_id: "a@b".into(), state: State(state) };
+        let mut orders = Orders::default();
+        assert!([3, 4].iter().all(|state| orders.is_up(&dialog(1, *state))));
+        assert!(![1, 2, 5].iter().any(|state| orders.is_up(&dialog(1, *state))));
+        let cause = |orders: &Orders, none_is_left| orders.outcome(none_is_left).err().map(|refusal| refusal.cause);
+        assert_eq!(cause(&orders, true), Some(SESSION_CONTEXT_NOT_FOUND));
+        assert_eq!(cause(&orders, false), Some(SESSION_CONTEXT_NOT_REMOVABLE));
+        orders.gone.push((1, 7));
+        assert!(!orders.is_up(&dialog(7, 4)) && orders.is_up(&dialog(8, 4)));
+        assert_eq!(cause(&orders, false), Some(SESSION_CONTEXT_NOT_FOUND));
+        orders.told.push((1, 8));
+        assert_eq!(cause(&orders, false), None);
     }
 
     #[test]

@@ -12,7 +12,8 @@ use crate::service::session_request::Refusal;
 
 /// The way into a proxy. Each call of it takes no longer than the proxy is given, and a moment.
 pub trait Door: Send + Sync {
-    /// Ends the call of this Call-ID; when it comes back well, the proxy has no such call any more.
+    /// Ends the calls of this Call-ID. When it comes back well they are over, as far as the proxy tells:
+    /// Kamailio has no such dialog any more that was answered, Sippy has taken the order.
     ///
     /// # Errors
     /// What keeps the call from being ended, as a NAK tells it.

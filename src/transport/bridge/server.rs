@@ -4,8 +4,10 @@
 //! through, in this order: its source; structure; code; whether it came before (RFC 5080 2.2.2); proof
 //! of the secret; its time. Whoever does not pass gets no answer, is counted, and is told of once a
 //! second for each cause. A request that is proven is remembered as in flight until it is answered, so
-//! that a repetition ends nothing a second time and later gets the same bytes; that is kept for as long
-//! as its Event-Timestamp could be believed, so that nobody can play it again.
+//! that a repetition ends nothing a second time and later gets the same bytes, from whatever address it
+//! comes; that is kept for as long as its Event-Timestamp could be believed, so that nobody can play it
+//! again. What was obeyed before a restart is not known any more, so that a request from before it is not
+//! taken.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,6 +80,7 @@ impl BridgeServer {
             cache: ReplyCache::new(CacheLimits { seconds, replies_max: REPLIES_MAX }),
             terms,
             door,
+            started_seconds: clock.wall_now().millis().div_euclid(1_000),
             clock,
             stop: AtomicBool::new(false),
             counts: Counts::default(),
@@ -210,6 +213,8 @@ struct Shared {
     terms: Terms,
     door: Box<dyn Door>,
     clock: Clock,
+    /// The second of the start, by the wall.
+    started_seconds: i64,
     stop: AtomicBool,
     counts: Counts,
     paces: Paces,
@@ -296,7 +301,7 @@ impl Shared {
         if !matches!(packet.code(), Code::DISCONNECT_REQUEST | Code::COA_REQUEST) {
             return self.ignore(Ignored::UnknownCode, source, &packet.code(), now);
         }
-        let key = RequestKey::new(source.address, &packet);
+        let key = RequestKey::from_anywhere(&packet);
         match self.cache.look_up(&key, now) {
             Seen::Never => {}
             Seen::InFlight => return self.ignore(Ignored::InFlight, source, &"is being worked on", now),
@@ -331,12 +336,20 @@ impl Shared {
         };
         // The wall's time: both clocks are set by people.
         let seconds = self.clock.wall_now().millis().div_euclid(1_000);
-        let distance = value::time(written).map(|time| i64::from(time).abs_diff(seconds));
-        match distance {
-            Some(distance) if distance <= u64::from(terms.window_seconds) => Ok(packet),
-            Some(distance) => Err((Ignored::Stale, format!("its Event-Timestamp is {distance} s from our clock"))),
-            None => Err((Ignored::Malformed, "its Event-Timestamp is no time".to_owned())),
+        let Some(made) = value::time(written).map(i64::from) else {
+            return Err((Ignored::Malformed, "its Event-Timestamp is no time".to_owned()));
+        };
+        let distance = made.abs_diff(seconds);
+        if distance > u64::from(terms.window_seconds) {
+            return Err((Ignored::Stale, format!("its Event-Timestamp is {distance} s from our clock")));
         }
+        if made < self.started_seconds {
+            return Err((
+                Ignored::Stale,
+                "it was made before this bridge started, and may have been obeyed".to_owned(),
+            ));
+        }
+        Ok(packet)
     }
 
     /// Takes a request that was proven.

@@ -2,7 +2,8 @@
 //!
 //! The B2BUA splits the line at white space and takes `*` for all calls, so a Call-ID of anything but
 //! visible ASCII, or of that asterisk alone, is not sent. It ends whatever has the Call-ID, ringing or
-//! answered, both sides of it.
+//! answered, both sides of it. It remembers a call for a while after its end and says `OK` then too, so that
+//! to be told is all that can be known here.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, Read as _};
 
 use serde::Deserialize;
+use serde_json::error::Category;
 
 use super::{Captured, Found, Take, failed, hex};
 use crate::domain::time::Timestamp;
@@ -75,11 +76,23 @@ fn fault_in_digits(text: &str) -> usize {
     text.trim_end().chars().position(|character| !is_fine(character)).unwrap_or(text.trim_end().len()).saturating_add(1)
 }
 
+/// Where and how an exchange is wrong. What the parser itself says quotes values, and one may be a secret.
+fn fault_in_json(error: &serde_json::Error) -> String {
+    let what = match error.classify() {
+        Category::Data => {
+            "a member is missing, is there twice or is of another kind: hex, reply_hex, client, what, \
+                           scenario, secret and src are texts, ts is a number"
+        }
+        Category::Eof => "it ends too early",
+        Category::Syntax | Category::Io => "this is no JSON",
+    };
+    format!("column {}: not an exchange in JSON: {what}", error.column())
+}
+
 fn exchange(text: &str, place: String, take: Take<'_>) -> Result<(), CliError> {
     let exchange: Exchange = match serde_json::from_str(text) {
         Ok(exchange) => exchange,
-        // The parser quotes nothing of the text but names of members.
-        Err(error) => return take(Found::Fault(format!("{place}: not an exchange in JSON: {error}"))),
+        Err(error) => return take(Found::Fault(format!("{place}: {}", fault_in_json(&error)))),
     };
     let told = [exchange.client, exchange.what, exchange.scenario];
     let told: Vec<String> = told.into_iter().flatten().filter(|word| !word.is_empty()).collect();
@@ -145,8 +158,22 @@ mod tests {
             "x:6: hex: not hexadecimal digits",
         ];
         assert_eq!(faults[..3], expected);
-        assert!(faults[3].starts_with("x:7: not an exchange in JSON"), "{faults:?}");
+        assert!(faults[3].starts_with("x:7: column 8: not an exchange in JSON: a member"), "{faults:?}");
+        assert!(faults[4].ends_with("it ends too early"), "{faults:?}");
         assert_eq!((faults.len(), all(text).len()), (5, 7));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_not_shown() {
+        for line in [
+            r#"{"hex":"00","secret":12345}"#,
+            r#"{"hex":"00","ts":"12345"}"#,
+            r#"{"hex":"00","secret":"12345","secret":"12345"}"#,
+            r#"{"hex":"00","secret":"12345\x"}"#,
+        ] {
+            let faults = faults(line.as_bytes());
+            assert!(faults.len() == 1 && !faults[0].contains("12345"), "{faults:?}");
+        }
     }
 
     #[test]
