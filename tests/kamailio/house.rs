@@ -203,11 +203,13 @@ impl Call {
     }
 }
 
-/// How long the proxy says that the call was: Acct-Session-Time of the Stop.
+/// How long the proxy says that the call was: Acct-Session-Time of the Stop, which fits its events.
 fn seconds_told(told: &[Told]) -> i64 {
-    let stops: Vec<_> = told.iter().filter(|told| told.status == STOP).collect();
-    assert_eq!(stops.len(), 1, "{told:?}");
-    stops[0].seconds.unwrap_or_else(|| panic!("a Stop without Acct-Session-Time: {told:?}")).into()
+    let of = |status| told.iter().filter(|told| told.status == status).collect::<Vec<_>>();
+    let ([start], [stop]) = (&of(START)[..], &of(STOP)[..]) else { panic!("not one Start and one Stop: {told:?}") };
+    let seconds = stop.seconds.unwrap_or_else(|| panic!("a Stop without Acct-Session-Time: {told:?}"));
+    assert!(seconds.abs_diff(stop.at - start.at) <= 1, "{told:?}");
+    seconds.into()
 }
 
 fn setup(plan: Plan<'_>, customers: &[(&str, i64, &str)], bridge: SocketAddr) -> String {
