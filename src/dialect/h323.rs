@@ -229,9 +229,11 @@ pub fn call_origin(value: &[u8]) -> LegOrigin {
     if trimmed(value).eq_ignore_ascii_case(b"originate") { LegOrigin::Originate } else { LegOrigin::Answer }
 }
 
-/// Cause after Q.850: 1 to 127. 0 is what gateways write where there is none.
+/// Cause after Q.850: 1 to 127. 0 is what gateways write where there is none. It may be said again in
+/// another base behind it (`22 (0x16)`, in AudioCodes' manuals).
 pub fn disconnect_cause(value: &[u8], base: CauseBase) -> Option<u16> {
-    let text = short_text(value, 8)?;
+    let text = short_text(value, 16)?;
+    let text = text.split_once(" (").map_or(text, |(cause, _)| cause);
     let cause = match (text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")), base) {
         (Some(digits), _) => hexadecimal(digits, 4)?,
         (None, CauseBase::Hexadecimal) => hexadecimal(text, 4)?,

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::free_media_port;
 use crate::live::wait_until;
 
 /// A phone that is in a call, or waits for one.
@@ -47,6 +48,8 @@ impl Phone {
             .arg("-sf")
             .arg(file)
             .args(["-i", "127.0.0.1", "-p", &port.to_string(), "-m", "1", "-nostdin"])
+            // Nothing is said there. By itself it takes one that another takes at the same time.
+            .args(["-mp", &free_media_port().to_string()])
             .current_dir(directory)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

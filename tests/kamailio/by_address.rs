@@ -77,3 +77,22 @@ fn who_is_refused_learns_why_by_a_code_of_sip() {
     // What the proxy itself refuses is told to nobody.
     assert!(refused.iter().all(|call| house.tap.told(&call.session).is_empty()));
 }
+
+#[test]
+fn calls_at_once_are_each_charged() {
+    let names: Vec<String> = (0..12).map(|number| format!("caller-{number}")).collect();
+    let customers: Vec<_> = names.iter().map(|name| (name.as_str(), 600, "")).collect();
+    let house = House::new(Plan::default(), &customers);
+    let call = |name: &String| house.call(name, Caller::HangsUp(1_500), Callee::Answers);
+    let mut calls: Vec<_> = names.iter().map(call).collect();
+    for call in &mut calls {
+        call.ends_well();
+    }
+    for (name, call) in names.iter().zip(&calls) {
+        house.record_of(name, 600, &call.session);
+    }
+    // Nothing was in each other's way, such as workers that write at once.
+    let log = house.kamailio.log();
+    let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR") || line.contains("CRITICAL")).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}

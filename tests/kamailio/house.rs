@@ -1,7 +1,7 @@
 //! A proxy with the documented configuration, a daemon, a tap between them, and a bridge.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -86,6 +86,15 @@ impl House {
         House { daemon, tap, kamailio, _silent: silent, _bridge: bridge, definitions, config, rpc, sip, directory }
     }
 
+    /// Waits until the proxy has an answered call on disk.
+    pub fn wait_until_kept(&self) {
+        let database = rusqlite::Connection::open(self.directory.path().join("dialogs.sqlite")).expect("it is there");
+        let states = "select (select count(*) from dialog where state = 4) * (select count(*) from dialog_vars)";
+        wait_until("a dialog on disk", || {
+            database.query_row(states, [], |row| row.get::<_, i64>(0)).is_ok_and(|rows| rows > 0)
+        });
+    }
+
     /// The proxy dies as the power fails, and is started again.
     pub fn restart_proxy(&mut self) {
         self.kamailio.kill();
@@ -106,6 +115,7 @@ impl House {
         let names = [format!("callee-{to}"), format!("caller-{from}")];
         let errors = names.iter().map(|name| path.join(format!("{name}.err"))).collect();
         let callee = Phone::playing(path, &names[0], &callee.scenario(), to, |_| {});
+        wait_until("a phone that can be called", || UdpSocket::bind(("127.0.0.1", to)).is_err());
         let caller = Phone::playing(path, &names[1], &caller.scenario(user, password), from, |command| {
             command.arg(format!("127.0.0.1:{}", self.sip)).args(["-s", &format!("{prefix}{to}"), "-cid_str", &session]);
         });
@@ -203,11 +213,13 @@ impl Call {
     }
 }
 
-/// How long the proxy says that the call was: Acct-Session-Time of the Stop.
+/// How long the proxy says that the call was: Acct-Session-Time of the Stop, which fits its events.
 fn seconds_told(told: &[Told]) -> i64 {
-    let stops: Vec<_> = told.iter().filter(|told| told.status == STOP).collect();
-    assert_eq!(stops.len(), 1, "{told:?}");
-    stops[0].seconds.unwrap_or_else(|| panic!("a Stop without Acct-Session-Time: {told:?}")).into()
+    let of = |status| told.iter().filter(|told| told.status == status).collect::<Vec<_>>();
+    let ([start], [stop]) = (&of(START)[..], &of(STOP)[..]) else { panic!("not one Start and one Stop: {told:?}") };
+    let seconds = stop.seconds.unwrap_or_else(|| panic!("a Stop without Acct-Session-Time: {told:?}"));
+    assert!(seconds.abs_diff(stop.at - start.at) <= 1, "{told:?}");
+    seconds.into()
 }
 
 fn setup(plan: Plan<'_>, customers: &[(&str, i64, &str)], bridge: SocketAddr) -> String {

@@ -203,6 +203,10 @@ impl Callee {
             return script.finished();
         }
         script.answers("200 OK", true, CONTACT);
+        if !matches!(self, Callee::AnswersTwice) {
+            // The proxy's repetition of it, where this phone was slow.
+            script.hears("request=\"INVITE\" optional=\"true\"");
+        }
         if matches!(self, Callee::Answers) {
             // A BYE of the proxy's own may overtake it.
             script.hears("request=\"ACK\" optional=\"true\"");

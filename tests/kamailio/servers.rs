@@ -28,6 +28,8 @@ fn three_requests_of_three_workers_for_one_invite_take_one_slot() {
     call.ends_well();
     house.record_of("alice", 600, &call.session);
     assert_eq!(house.rejections("calls_limit"), 0);
+    let oddity = "ringfence_oddities_total{nas=\"proxy1\",oddity=\"access_request_doubled\"}";
+    assert_eq!(house.daemon.metric(oddity), 2);
 }
 
 #[test]
