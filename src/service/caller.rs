@@ -3,7 +3,9 @@
 //! An account is found by User-Name (the whole of it, else what is before its realm), else by the calling number, else by the caller's own address.
 //! Any one of the proofs that the operator gave the account is enough: its password (PAP, CHAP or Digest),
 //! the caller's address, the calling number; an account with none of them is a code that proves
-//! itself, and so does any name from a NAS that the operator trusts to have proven its callers. Who asks for an account that does not exist costs the same work as who has a wrong
+//! itself, and so does any name from a NAS that the operator trusts to have proven its callers. But who
+//! sends a password for an account that has one is held to it, whatever else he has: else a number that
+//! anyone can send would be worth more than it. Who asks for an account that does not exist costs the same work as who has a wrong
 //! password, so that the time of an answer tells nobody which accounts there are.
 
 use std::net::IpAddr;
@@ -94,7 +96,10 @@ pub fn prove(
     let number_trusted = told.caller.is_some_and(|caller| has_number(account, nas, caller));
     let name_trusted =
         nas.trusts_calls && told.is_name_alone && told.user_name.is_some_and(|name| names(account, name));
-    if address_trusted || number_trusted || name_trusted || account.is_code() {
+    // Without a password of the account's there is nothing to hold to: gateways that know the caller by
+    // his address or number fill in a word that is the same for all.
+    let is_held = stored.is_some() && !matches!(password, PasswordProof::Challenge(_) | PasswordProof::None);
+    if !is_held && (address_trusted || number_trusted || name_trusted || account.is_code()) {
         return Proven::Otherwise;
     }
     match password {
@@ -323,6 +328,28 @@ mod tests {
         let pbx = Account { trusted_addresses: vec!["198.51.100.0/24".parse().unwrap()], ..alice() };
         assert_eq!(proof(Some(&pbx), told(None, None, Some("198.51.100.7")), PasswordProof::None), Proof::Right);
         assert_eq!(proof(Some(&pbx), told(None, None, Some("203.0.113.7")), PasswordProof::None), Proof::Wrong);
+    }
+
+    #[test]
+    fn a_wrong_password_is_wrong_whatever_the_number_or_address() {
+        let both = Account {
+            trusted_addresses: vec!["198.51.100.0/24".parse().unwrap()],
+            ani: vec!["4930123".into()],
+            ..alice()
+        };
+        let known = told(Some("alice"), Some("4930123"), Some("198.51.100.7"));
+        let (right, wrong) = (pap("secret1"), pap("secret2"));
+        let chap = PasswordProof::Chap { response: &[7; 17], challenge: b"c" };
+        for sent in [PasswordProof::Pap(&wrong), chap, digest("alice", "g", ALICE), PasswordProof::Unreadable] {
+            assert_eq!(proof(Some(&both), known, sent), Proof::Wrong, "{sent:?}");
+        }
+        assert_eq!(proof(Some(&both), known, PasswordProof::Pap(&right)), Proof::Right);
+        assert_eq!(proof(Some(&both), known, PasswordProof::None), Proof::Right);
+        // The word that Sippy sends for whom it knows by address.
+        let word = pap("cisco");
+        let without = Account { password: None, ..both };
+        assert_eq!(proof(Some(&without), known, PasswordProof::Pap(&word)), Proof::Right);
+        assert_eq!(proof(Some(&without), told(Some("alice"), None, None), PasswordProof::Pap(&word)), Proof::Wrong);
     }
 
     #[test]
