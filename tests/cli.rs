@@ -1620,7 +1620,12 @@ fn proxies_are_set(served: &Served) {
     assert_eq!((&nas["trusts_calls"], &nas["digest_nonces"]), (&json!(true), &json!("server")));
     assert_eq!(nas["return_codes"], json!({ "no_credit": 11, "blocked": 12 }));
     let warnings = nas["warnings"].to_string();
-    assert!(warnings.contains("trusts_calls") && !warnings.contains("no routes"), "{warnings}");
+    assert!(warnings.contains("with its secret calls") && !warnings.contains("no routes"), "{warnings}");
+    assert!(warnings.contains("dialect sippy makes its own nonces"), "{warnings}");
+    served.done(&["nas", "set", "g", "--require-message-authenticator", "no"]);
+    let warnings = served.json(&["nas", "show", "g"])["warnings"].to_string();
+    assert!(warnings.contains("nothing in a request proves the secret"), "{warnings}");
+    served.done(&["nas", "set", "g", "--require-message-authenticator", "yes"]);
     let shown = served.done(&["nas", "show", "g"]);
     for line in ["believed without a password", "by the server", "blocked=12, no_credit=11"] {
         assert!(shown.contains(line), "{shown}");
@@ -1642,5 +1647,9 @@ fn proxies_are_set(served: &Served) {
     served.done(&["nas", "set", "g", "--return-code", "none", "--trusts-calls", "no", "--route", "none"]);
     let nas = served.json(&["nas", "show", "g"]);
     assert_eq!((nas.get("return_codes"), &nas["trusts_calls"]), (None, &json!(false)));
-    assert!(nas["warnings"].to_string().contains("no routes"), "{nas}");
+    let warnings = nas["warnings"].to_string();
+    assert!(warnings.contains("no routes") && warnings.contains("makes its own nonces"), "{warnings}");
+    served.done(&["nas", "set", "g", "--digest-nonces", "gateway"]);
+    let warnings = served.json(&["nas", "show", "g"])["warnings"].to_string();
+    assert!(!warnings.contains("nonces") && !warnings.contains("trusts_calls"), "{warnings}");
 }

@@ -248,6 +248,11 @@ impl DialectName {
         }
     }
 
+    /// These proxies challenge their callers themselves, and ask nobody for a nonce.
+    pub const fn makes_nonces(self) -> bool {
+        matches!(self, DialectName::Kamailio | DialectName::Opensips | DialectName::Sippy)
+    }
+
     /// Scripts of these proxies fill Acct-Session-Time from variables that may be those of another call.
     pub const fn session_time_is_a_hint(self) -> bool {
         matches!(self, DialectName::Kamailio | DialectName::Opensips)
