@@ -418,6 +418,7 @@ fn nas(dialect: DialectName) -> Nas {
         trusts_calls: false,
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
+        realms: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

@@ -174,6 +174,7 @@ pub fn nas(dialect: DialectName) -> Nas {
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
         // As many and as long as an operator may write.
+        realms: Vec::new(),
         routes: vec!["r".repeat(200).into(); 10],
         calls_max: None,
         attempts_per_second_max: None,
