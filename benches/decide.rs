@@ -76,6 +76,7 @@ fn book_and_world() -> (Arc<Book>, World) {
             trusts_calls: false,
             digest_nonces: DigestNonces::Gateway,
             return_codes: Vec::new(),
+            realms: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,

@@ -1612,17 +1612,23 @@ fn a_block_of_a_reseller_is_one_of_the_calls_below_and_one_of_an_account_is_its_
 /// What the operator says of a SIP proxy: trust, nonces, codes, routes.
 fn proxies_are_set(served: &Served) {
     let words = "--dialect sippy --trusts-calls yes --digest-nonces server --return-code no_credit=11 --return-code \
-                 blocked=12 --route 198.51.100.7:5060";
+                 blocked=12 --realm example.net --realm b.example --route 198.51.100.7:5060";
     let set: Vec<&str> =
         ["nas", "set", "g"].into_iter().chain(words.split(' ').filter(|word| !word.is_empty())).collect();
     served.done(&set);
     let nas = served.json(&["nas", "show", "g"]);
     assert_eq!((&nas["trusts_calls"], &nas["digest_nonces"]), (&json!(true), &json!("server")));
     assert_eq!(nas["return_codes"], json!({ "no_credit": 11, "blocked": 12 }));
+    assert_eq!(nas["realms"], json!(["example.net", "b.example"]));
     let warnings = nas["warnings"].to_string();
-    assert!(warnings.contains("trusts_calls") && !warnings.contains("no routes"), "{warnings}");
+    assert!(warnings.contains("with its secret calls") && !warnings.contains("no routes"), "{warnings}");
+    assert!(warnings.contains("dialect sippy makes its own nonces"), "{warnings}");
+    served.done(&["nas", "set", "g", "--require-message-authenticator", "no"]);
+    let warnings = served.json(&["nas", "show", "g"])["warnings"].to_string();
+    assert!(warnings.contains("nothing in a request proves the secret"), "{warnings}");
+    served.done(&["nas", "set", "g", "--require-message-authenticator", "yes"]);
     let shown = served.done(&["nas", "show", "g"]);
-    for line in ["believed without a password", "by the server", "blocked=12, no_credit=11"] {
+    for line in ["believed without a password", "by the server", "blocked=12, no_credit=11", "example.net, b.example"] {
         assert!(shown.contains(line), "{shown}");
     }
     let exported = served.done(&["export"]);
@@ -1635,12 +1641,29 @@ fn proxies_are_set(served: &Served) {
         (["--return-code", "no_credit=0"], "return_codes.\"no_credit\": must be 1 to 255 (is 0)"),
         (["--return-code", "poor=1"], "is no reason of rejection"),
         (["--route", "a;credit-time=9"], "has a credit-time"),
+        (["--realm", "a@example.net"], "must be a realm alone"),
     ] {
         let told = served.fails(1, &["nas", "set", "g", wrong[0], wrong[1]]);
         assert!(told.contains(why), "{told}");
     }
-    served.done(&["nas", "set", "g", "--return-code", "none", "--trusts-calls", "no", "--route", "none"]);
+    served.done(&[
+        "nas",
+        "set",
+        "g",
+        "--return-code",
+        "none",
+        "--trusts-calls",
+        "no",
+        "--realm",
+        "none",
+        "--route",
+        "none",
+    ]);
     let nas = served.json(&["nas", "show", "g"]);
     assert_eq!((nas.get("return_codes"), &nas["trusts_calls"]), (None, &json!(false)));
-    assert!(nas["warnings"].to_string().contains("no routes"), "{nas}");
+    let warnings = nas["warnings"].to_string();
+    assert!(warnings.contains("no routes") && warnings.contains("makes its own nonces"), "{warnings}");
+    served.done(&["nas", "set", "g", "--digest-nonces", "gateway"]);
+    let warnings = served.json(&["nas", "show", "g"])["warnings"].to_string();
+    assert!(!warnings.contains("nonces") && !warnings.contains("trusts_calls"), "{warnings}");
 }

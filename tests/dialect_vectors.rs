@@ -349,6 +349,7 @@ fn read_access(nas: &Nas, packet: &Packet<'_>) -> Vec<String> {
         PasswordProof::Challenge(asked) => {
             lines.put("challenge_uri", Some(Quoted(asked.uri)));
             lines.put("challenge_realm", asked.realm.map(Quoted));
+            lines.put("challenge_algorithm", asked.algorithm.map(Quoted));
         }
         PasswordProof::Unreadable => lines.put("digest", Some("unreadable")),
         PasswordProof::None => lines.put("lacks", (!request.is_name_alone).then_some("a proof")),
@@ -417,6 +418,7 @@ fn nas(dialect: DialectName) -> Nas {
         trusts_calls: false,
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
+        realms: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

@@ -45,10 +45,10 @@ impl Dialect for Cisco {
             write(h323::CREDIT_AMOUNT, &h323::credit_amount(credit), profile, asked, reply);
             write(h323::CURRENCY, currency.code(), profile, asked, reply);
         }
+        write(h323::BILLING_MODEL, &profile.billing_model.to_string(), profile, asked, reply);
         if let Some(seconds) = accept.session_timeout.filter(|_| profile.is_told_routes) {
             write_routes(nas, rfc::told_seconds(seconds), profile, asked, reply);
         }
-        write(h323::BILLING_MODEL, &profile.billing_model.to_string(), profile, asked, reply);
     }
 
     fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
@@ -65,12 +65,19 @@ impl Dialect for Cisco {
     }
 }
 
+/// What a vendor attribute takes beside its value (RFC 2865, 5.26).
+const VENDOR_OVERHEAD_BYTES: usize = 8;
+
 /// Adds the routes of the NAS, each with the limit: it counts from the answer there, and is obeyed
-/// nowhere else.
+/// nowhere else. Those that do not fit are left out but for the first, without which there would be no limit:
+/// such a reply is then too long as a whole.
 fn write_routes(nas: &Nas, seconds: u32, profile: &Profile, asked: &Asked, reply: &mut ReplyBuilder) {
     let vendor = asked.layout_vendor.unwrap_or(profile.reply_vendor);
-    for route in &nas.routes {
+    for (place, route) in nas.routes.iter().enumerate() {
         let entry = format!("h323-ivr-in=Routing:{route};credit-time={seconds}");
+        if place > 0 && entry.len().saturating_add(VENDOR_OVERHEAD_BYTES) > reply.room() {
+            return;
+        }
         reply.vendor(vendor, h323::AV_PAIR, entry.as_bytes());
     }
 }

@@ -73,7 +73,8 @@ fn question<'a>(packet: &Packet<'a>) -> Option<DigestRead<'a>> {
         return None;
     }
     first(number::METHOD)?;
-    Some(DigestRead::Asked(ChallengeAsked { realm: first(number::REALM), uri: first(number::URI)? }))
+    let (realm, algorithm) = (first(number::REALM), first(number::ALGORITHM));
+    Some(DigestRead::Asked(ChallengeAsked { realm, uri: first(number::URI)?, algorithm }))
 }
 
 fn rfc5090<'a>(packet: &Packet<'a>, user_name: Option<&'a [u8]>) -> Option<DigestRead<'a>> {
@@ -137,11 +138,11 @@ fn is_digest(value: &[u8]) -> bool {
     matches!(value.len(), 32 | 64) && value.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// Writes a challenge: for MD5, which every client knows, with or without the body.
+/// Writes a challenge, with or without the body. A packet has room for one algorithm (RFC 5090, 5).
 pub(super) fn write_challenge(challenge: &Challenge, reply: &mut ReplyBuilder) {
     reply.text(number::NONCE, &challenge.nonce);
     reply.attribute(number::REALM, &challenge.realm);
-    reply.text(number::QOP, "auth").text(number::QOP, "auth-int").text(number::ALGORITHM, "MD5");
+    reply.text(number::QOP, "auth").text(number::QOP, "auth-int").text(number::ALGORITHM, challenge.algorithm);
     if challenge.stale {
         reply.text(number::STALE, "true");
     }

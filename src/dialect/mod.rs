@@ -188,6 +188,8 @@ pub struct ChallengeAsked<'a> {
     pub realm: Option<&'a [u8]>,
     /// Digest-URI.
     pub uri: &'a [u8],
+    /// Digest-Algorithm, where the NAS or its phones want a certain one.
+    pub algorithm: Option<&'a [u8]>,
 }
 
 /// A challenge, to be answered by the caller (Access-Challenge, RFC 5090, 2.2.1).
@@ -197,6 +199,8 @@ pub struct Challenge {
     pub realm: Box<[u8]>,
     /// Digest-Nonce.
     pub nonce: Box<str>,
+    /// Digest-Algorithm.
+    pub algorithm: &'static str,
     /// The answer that came was right, and its nonce is used up: the caller need not be asked for
     /// the password again.
     pub stale: bool,

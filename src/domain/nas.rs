@@ -46,6 +46,9 @@ pub struct Nas {
     pub digest_nonces: DigestNonces,
     /// What stands in its place of the dialect's h323-return-code, in the order of reasons; never 0.
     pub return_codes: Vec<(RejectReason, u8)>,
+    /// The realms whose names are those of accounts without one. Empty: any, and none where its word alone is
+    /// believed.
+    pub realms: Vec<Box<str>>,
     /// Where the dialect tells the proxy to send calls.
     pub routes: Vec<Box<str>>,
     /// Most calls at once.
@@ -253,6 +256,11 @@ impl DialectName {
         matches!(self, DialectName::Kamailio | DialectName::Opensips | DialectName::Sippy)
     }
 
+    /// These proxies challenge their callers themselves, and ask nobody for a nonce.
+    pub const fn makes_nonces(self) -> bool {
+        self.callers_name_calls()
+    }
+
     /// Scripts of these proxies fill Acct-Session-Time from variables that may be those of another call.
     pub const fn session_time_is_a_hint(self) -> bool {
         matches!(self, DialectName::Kamailio | DialectName::Opensips)
@@ -289,6 +297,7 @@ mod tests {
             trusts_calls: false,
             digest_nonces: DigestNonces::Gateway,
             return_codes: Vec::new(),
+            realms: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,

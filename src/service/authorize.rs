@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::dialect::{Asked, Challenge, PasswordProof};
 use crate::domain::book::Book;
+use crate::domain::call::CallKey;
 use crate::domain::command::Command;
 use crate::domain::decision::Reply;
 use crate::domain::nas::DigestNonces;
@@ -14,6 +15,7 @@ use crate::service::nonces::{Nonces, RequestMark};
 use crate::service::packet_log::without_passwords;
 use crate::service::sessions::Sessions;
 use crate::wire::authenticator::Verified;
+use crate::wire::digest::algorithm_named;
 use crate::wire::error::EncodeError;
 use crate::wire::packet::Code;
 use crate::wire::reply::{ReplyBuilder, ReplyTo};
@@ -24,6 +26,8 @@ pub struct PendingAccess {
     nas: Arc<NasEntry>,
     reply_to: ReplyTo,
     asked: Asked,
+    /// What the call is called, where it is one.
+    call: Option<CallKey>,
 }
 
 /// What is to be done about an Access-Request.
@@ -45,11 +49,16 @@ pub fn read(
     now: Timestamp,
 ) -> (AccessRead, PendingAccess) {
     let mut request = nas.dialect.read_access(packet, &nas.nas, nas.mark);
-    let mut pending = PendingAccess { nas: nas.clone(), reply_to: ReplyTo::from(packet), asked: request.asked.clone() };
+    let mut pending = PendingAccess {
+        nas: nas.clone(),
+        reply_to: ReplyTo::from(packet),
+        asked: request.asked.clone(),
+        call: request.identity.key.clone(),
+    };
     let makes_nonces = nas.nas.digest_nonces == DigestNonces::Server;
     if let (PasswordProof::Challenge(asked), true) = (&request.password, makes_nonces) {
         let realm = asked.realm.or_else(|| host(asked.uri)).or_else(|| host(request.user_name?));
-        let challenge = challenge(nas, realm, nonces, now, false);
+        let challenge = challenge(nas, realm, asked.algorithm, nonces, now, false);
         return (AccessRead::Challenge(challenge), pending);
     }
     if let PasswordProof::Digest { answer, .. } = &request.password {
@@ -69,8 +78,9 @@ pub fn read(
         // One that names no call cannot be told from a replay: it is the same as itself alone.
         let call = request.identity.key.as_ref().map_or(&packet.authenticator()[..], |key| &key.0);
         let mark = RequestMark::of(&[answer.response, call, called]);
-        if makes_nonces && !nonces.take(answer, nas.nas.key, mark, now) {
-            let challenge = challenge(nas, Some(answer.realm), nonces, now, true);
+        let has_ended = pending.call.as_ref().is_some_and(|key| sessions.has_ended(nas.nas.key, key));
+        if makes_nonces && !nonces.take(answer, nas.nas.key, mark, has_ended, now) {
+            let challenge = challenge(nas, Some(answer.realm), answer.algorithm, nonces, now, true);
             return (AccessRead::Challenge(challenge), pending);
         }
         let password = account.and_then(|account| account.password.as_ref());
@@ -89,10 +99,19 @@ pub fn read(
     (AccessRead::Decide(Box::new(Command::Authorize(Box::new(command)))), pending)
 }
 
-/// A new nonce for a realm; where nobody has said one, for the NAS itself.
-fn challenge(nas: &NasEntry, realm: Option<&[u8]>, nonces: &Nonces, now: Timestamp, stale: bool) -> Challenge {
+/// A new nonce for a realm and an algorithm; where nobody has said one, for the NAS itself and for MD5, which
+/// every phone knows.
+fn challenge(
+    nas: &NasEntry,
+    realm: Option<&[u8]>,
+    algorithm: Option<&[u8]>,
+    nonces: &Nonces,
+    now: Timestamp,
+    stale: bool,
+) -> Challenge {
     let realm = realm.filter(|realm| !realm.is_empty()).unwrap_or(nas.nas.id.as_bytes());
-    Challenge { realm: realm.into(), nonce: nonces.make(nas.nas.key, now), stale }
+    let algorithm = algorithm.and_then(algorithm_named).unwrap_or("MD5");
+    Challenge { realm: realm.into(), nonce: nonces.make(nas.nas.key, now), algorithm, stale }
 }
 
 /// The host of a SIP URI or of a name with a realm; none in what has no `@`.
@@ -119,7 +138,17 @@ impl PendingAccess {
         Ok((Code::ACCESS_CHALLENGE, builder.finish(&self.nas.secret)?))
     }
 
+    /// Remembers what was decided, for whoever looks for faults of the NAS.
+    pub fn note(&self, reply: &Reply, sessions: &Sessions) {
+        if let (Reply::Reject(_), Some(call)) = (reply, &self.call) {
+            sessions.rejected(self.nas.nas.key, call);
+        }
+    }
+
     /// The signed reply with its code; `None` where the engine's is not one to an Access-Request.
+    ///
+    /// An Accept that does not fit beside the Proxy-State of the request becomes a Reject: to say nothing
+    /// would have the call asked for again. What was reserved for it is free when it has not begun in time.
     ///
     /// # Errors
     /// The reply cannot be written: the Proxy-State of the request fills the packet.
@@ -136,6 +165,12 @@ impl PendingAccess {
             Reply::Reject(rejected) => dialect.write_reject(rejected, nas, &self.asked, &mut builder),
             _ => {}
         }
-        Ok(Some((code, builder.finish(secret)?)))
+        match builder.finish(secret) {
+            Err(EncodeError::PacketTooLong { .. }) if code == Code::ACCESS_ACCEPT => {
+                let bare = ReplyBuilder::new(Code::ACCESS_REJECT, &self.reply_to);
+                Ok(Some((Code::ACCESS_REJECT, bare.finish(secret)?)))
+            }
+            written => Ok(Some((code, written?))),
+        }
     }
 }

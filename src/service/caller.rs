@@ -3,7 +3,9 @@
 //! An account is found by User-Name (the whole of it, else what is before its realm), else by the calling number, else by the caller's own address.
 //! Any one of the proofs that the operator gave the account is enough: its password (PAP, CHAP or Digest),
 //! the caller's address, the calling number; an account with none of them is a code that proves
-//! itself, and so does any name from a NAS that the operator trusts to have proven its callers. Who asks for an account that does not exist costs the same work as who has a wrong
+//! itself, and so does any name from a NAS that the operator trusts to have proven its callers. But who
+//! sends a password for an account that has one is held to it, whatever else he has: else a number that
+//! anyone can send would be worth more than it. Who asks for an account that does not exist costs the same work as who has a wrong
 //! password, so that the time of an answer tells nobody which accounts there are.
 
 use std::net::IpAddr;
@@ -44,7 +46,7 @@ pub struct Hidden<'a> {
 
 /// The account that a request is about.
 pub fn find_account<'b>(book: &'b Book, nas: &Nas, told: CallerTold<'_>) -> Option<&'b Arc<Account>> {
-    by_user_name(book, told.user_name)
+    by_user_name(book, nas, told.user_name)
         .or_else(|| {
             let caller = told.caller?;
             book.account_by_ani(caller).or_else(|| book.account_by_ani(&normalised(nas, caller)?))
@@ -93,13 +95,16 @@ pub fn prove(
     let address_trusted = told.address.is_some_and(|address| account.trusts(address.to_canonical()));
     let number_trusted = told.caller.is_some_and(|caller| has_number(account, nas, caller));
     let name_trusted =
-        nas.trusts_calls && told.is_name_alone && told.user_name.is_some_and(|name| names(account, name));
-    if address_trusted || number_trusted || name_trusted || account.is_code() {
+        nas.trusts_calls && told.is_name_alone && told.user_name.is_some_and(|name| names_for_sure(account, nas, name));
+    // Without a password of the account's there is nothing to hold to: gateways that know the caller by
+    // his address or number fill in a word that is the same for all.
+    let is_held = stored.is_some() && !matches!(password, PasswordProof::Challenge(_) | PasswordProof::None);
+    if !is_held && (address_trusted || number_trusted || name_trusted || account.is_code()) {
         return Proven::Otherwise;
     }
     match password {
         _ if !matches || stored.is_none() => Proven::Wrong,
-        PasswordProof::Digest { answer, .. } if !is_of(answer, account) => Proven::Wrong,
+        PasswordProof::Digest { answer, .. } if !is_of(answer, account, nas) => Proven::Wrong,
         PasswordProof::Digest { .. } => Proven::ByDigest,
         _ => Proven::Otherwise,
     }
@@ -107,20 +112,29 @@ pub fn prove(
 
 /// Whether the one who answered a challenge is the one that the account is of. Two may have the same
 /// password; the name is part of what was answered, and User-Name is not.
-fn is_of(answer: &DigestAnswer<'_>, account: &Account) -> bool {
-    names(account, answer.username) || *account.id.as_bytes() == *[answer.username, b"@", answer.realm].concat()
+fn is_of(answer: &DigestAnswer<'_>, account: &Account, nas: &Nas) -> bool {
+    names(account, nas, answer.username) || *account.id.as_bytes() == *[answer.username, b"@", answer.realm].concat()
 }
 
 /// Whether a name means this account: the whole of it, or what is before the realm.
-fn names(account: &Account, name: &[u8]) -> bool {
+fn names(account: &Account, nas: &Nas, name: &[u8]) -> bool {
     let Some(name) = value::text(name) else { return false };
-    *account.id == *name || user_of(name).is_some_and(|user| *account.id == *user)
+    *account.id == *name || user_of(nas, name).is_some_and(|user| *account.id == *user)
 }
 
-/// What is before the realm of `alice@example.net` or `sip:alice@example.net`.
-fn user_of(name: &str) -> Option<&str> {
-    let (user, _) = name.split_once('@')?;
-    Some(user.strip_prefix("sip:").unwrap_or(user))
+/// As above, where nothing but the name is proof: the realm must then be one that the operator knows. What
+/// a proxy of many domains has proven is `alice` of one of them, and not of every one.
+fn names_for_sure(account: &Account, nas: &Nas, name: &[u8]) -> bool {
+    *account.id.as_bytes() == *name || (!nas.realms.is_empty() && names(account, nas, name))
+}
+
+/// What is before the realm of `alice@example.net` or `sip:alice@example.net`, where it is one of those that
+/// are known at the NAS; any, where the operator has named none.
+fn user_of<'n>(nas: &Nas, name: &'n str) -> Option<&'n str> {
+    let (user, realm) = name.split_once('@')?;
+    let realm = realm.split([':', ';', '?', '>']).next().unwrap_or(realm);
+    let is_known = nas.realms.is_empty() || nas.realms.iter().any(|known| known.eq_ignore_ascii_case(realm));
+    is_known.then(|| user.strip_prefix("sip:").unwrap_or(user))
 }
 
 /// Compared with where there is no password: the work is the same, the result is not looked at.
@@ -128,9 +142,9 @@ const NOBODYS_PASSWORD: &[u8] = b"nobody has this password";
 
 /// SIP proxies add the realm to the name (`alice@example.net`); the whole name is tried first, since
 /// an account may be called so.
-fn by_user_name<'b>(book: &'b Book, user_name: Option<&[u8]>) -> Option<&'b Arc<Account>> {
+fn by_user_name<'b>(book: &'b Book, nas: &Nas, user_name: Option<&[u8]>) -> Option<&'b Arc<Account>> {
     let name = value::text(user_name?)?;
-    book.account_by_id(name).or_else(|| book.account_by_id(user_of(name)?))
+    book.account_by_id(name).or_else(|| book.account_by_id(user_of(nas, name)?))
 }
 
 fn has_number(account: &Account, nas: &Nas, caller: &str) -> bool {
@@ -234,6 +248,7 @@ mod tests {
             trusts_calls: false,
             digest_nonces: DigestNonces::Gateway,
             return_codes: Vec::new(),
+            realms: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,
@@ -283,6 +298,29 @@ mod tests {
     }
 
     #[test]
+    fn of_a_gateway_with_realms_only_those_are_left_out_of_a_name() {
+        let served = Nas { realms: vec!["A.example".into()], trusts_calls: true, ..nas() };
+        let found = |nas: &Nas, name| find_account(&book(), nas, told(Some(name), None, None)).is_some();
+        let believed = |nas: &Nas, name| {
+            let told = CallerTold { is_name_alone: true, ..told(Some(name), None, None) };
+            proof_at(nas, Some(&alice()), told, PasswordProof::None) == Proof::Right
+        };
+        for name in ["alice", "alice@a.example", "sip:alice@a.example:5060;user=phone"] {
+            assert!(found(&served, name) && believed(&served, name), "{name}");
+        }
+        for name in ["alice@b.example", "alice@", "alice@a.example.b.example"] {
+            assert!(!found(&served, name) && !believed(&served, name), "{name}");
+        }
+        // Without any a password proves the name in each realm, and the gateway's word in none.
+        let any = Nas { realms: Vec::new(), ..served };
+        assert!(found(&any, "alice@b.example") && !believed(&any, "alice@b.example"));
+        assert!(believed(&any, "alice"));
+        let with_realm = Account { id: "alice@b.example".into(), ..alice() };
+        let told = CallerTold { is_name_alone: true, ..told(Some("alice@b.example"), None, None) };
+        assert_eq!(proof_at(&any, Some(&with_realm), told, PasswordProof::None), Proof::Right);
+    }
+
+    #[test]
     fn pap_proves_with_the_right_password_alone() {
         let nobody = told(None, None, None);
         assert_eq!(proof(Some(&alice()), nobody, PasswordProof::Pap(&pap("secret1"))), Proof::Right);
@@ -323,6 +361,28 @@ mod tests {
         let pbx = Account { trusted_addresses: vec!["198.51.100.0/24".parse().unwrap()], ..alice() };
         assert_eq!(proof(Some(&pbx), told(None, None, Some("198.51.100.7")), PasswordProof::None), Proof::Right);
         assert_eq!(proof(Some(&pbx), told(None, None, Some("203.0.113.7")), PasswordProof::None), Proof::Wrong);
+    }
+
+    #[test]
+    fn a_wrong_password_is_wrong_whatever_the_number_or_address() {
+        let both = Account {
+            trusted_addresses: vec!["198.51.100.0/24".parse().unwrap()],
+            ani: vec!["4930123".into()],
+            ..alice()
+        };
+        let known = told(Some("alice"), Some("4930123"), Some("198.51.100.7"));
+        let (right, wrong) = (pap("secret1"), pap("secret2"));
+        let chap = PasswordProof::Chap { response: &[7; 17], challenge: b"c" };
+        for sent in [PasswordProof::Pap(&wrong), chap, digest("alice", "g", ALICE), PasswordProof::Unreadable] {
+            assert_eq!(proof(Some(&both), known, sent), Proof::Wrong, "{sent:?}");
+        }
+        assert_eq!(proof(Some(&both), known, PasswordProof::Pap(&right)), Proof::Right);
+        assert_eq!(proof(Some(&both), known, PasswordProof::None), Proof::Right);
+        // The word that Sippy sends for whom it knows by address.
+        let word = pap("cisco");
+        let without = Account { password: None, ..both };
+        assert_eq!(proof(Some(&without), known, PasswordProof::Pap(&word)), Proof::Right);
+        assert_eq!(proof(Some(&without), told(Some("alice"), None, None), PasswordProof::Pap(&word)), Proof::Wrong);
     }
 
     #[test]
@@ -367,7 +427,7 @@ mod tests {
     #[test]
     fn a_name_alone_proves_where_the_gateway_is_trusted_for_it() {
         let trusting = Nas { trusts_calls: true, ..nas() };
-        let offered = told(Some("alice@example.net"), None, None);
+        let offered = told(Some("alice"), None, None);
         let named = CallerTold { is_name_alone: true, ..offered };
         let nameless = CallerTold { user_name: None, ..named };
         let at = |nas: &Nas, told, password| proof_at(nas, Some(&alice()), told, password);

@@ -244,6 +244,7 @@ mod tests {
             trusts_calls: false,
             digest_nonces: DigestNonces::Gateway,
             return_codes: Vec::new(),
+            realms: Vec::new(),
             routes: Vec::new(),
             calls_max: None,
             attempts_per_second_max: None,

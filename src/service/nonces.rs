@@ -3,7 +3,8 @@
 //! A nonce carries its time and a proof that it is ours, so that one that was only handed out costs no
 //! memory. One that was answered rightly is remembered until it is too old: the count of its uses must
 //! rise (RFC 7616, 3.3), and who answers without a count has one use. The same request may ask again
-//! with the same count, since proxies do when an answer takes long. When too many are remembered the
+//! with the same count while the call is being set up, since proxies do when an answer takes long; later
+//! it is a replay of a call that is over. When too many are remembered the
 //! oldest are forgotten, and with them all that were made before: they are stale, never free again.
 //! The key is made anew at each start, which makes all earlier nonces stale.
 
@@ -23,7 +24,10 @@ use crate::wire::value::{Hex, parse_hex};
 /// How long a nonce can be answered, seconds: for phones that answer a call's challenge at once, and
 /// use it for some calls more.
 const NONCE_SECONDS: u64 = 300;
-/// Most nonces that are remembered; 40 bytes each.
+/// So long after its first use the same request may use a nonce again, milliseconds: a proxy that waits for
+/// the answer repeats the INVITE for half a minute (RFC 3261, 17.1.1.2).
+const AGAIN_MILLIS: u64 = 32_000;
+/// Most nonces that are remembered; 48 bytes each.
 const USED_MAX: usize = 65_536;
 /// Bytes of the proof.
 const PROOF_BYTES: usize = 16;
@@ -47,6 +51,7 @@ struct Used {
 
 struct Use {
     made_at: Timestamp,
+    used_at: Timestamp,
     count: u32,
     request: RequestMark,
 }
@@ -90,8 +95,16 @@ impl Nonces {
     }
 
     /// Whether an answer that is right in itself may be used: its nonce is ours and for this NAS, not
-    /// too old, and not used so before. It is then used.
-    pub fn take(&self, answer: &DigestAnswer<'_>, nas: NasKey, request: RequestMark, now: Timestamp) -> bool {
+    /// too old, and not used so before but by the same request a moment ago. It is then used. A request
+    /// whose call has ended is the same no more.
+    pub fn take(
+        &self,
+        answer: &DigestAnswer<'_>,
+        nas: NasKey,
+        request: RequestMark,
+        has_ended: bool,
+        now: Timestamp,
+    ) -> bool {
         let Some((number, made_at)) = self.known(answer.nonce, nas) else { return false };
         let lasts_until = made_at.plus_seconds(NONCE_SECONDS);
         let count = match answer.qop {
@@ -102,12 +115,15 @@ impl Nonces {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         used.forget_old(now);
         let is_fresh = match used.last_use.get(&number) {
-            Some(last) if count == last.count => return request == last.request,
+            Some(last) if count == last.count => {
+                let is_again = request == last.request && now.millis_since(last.used_at) < AGAIN_MILLIS;
+                return is_again && !has_ended;
+            }
             Some(last) => count > last.count,
             None => number > used.forgotten,
         };
         if is_fresh {
-            used.last_use.insert(number, Use { made_at, count, request });
+            used.last_use.insert(number, Use { made_at, used_at: now, count, request });
         }
         is_fresh
     }
@@ -166,7 +182,27 @@ mod tests {
             nonce_count: count.map(str::as_bytes),
             ..DigestAnswer::default()
         };
-        nonces.take(&answer, NAS, RequestMark::of(&[call]), now)
+        nonces.take(&answer, NAS, RequestMark::of(&[call]), false, now)
+    }
+
+    #[test]
+    fn the_same_request_is_a_replay_when_its_call_is_over() {
+        let nonces = Nonces::new([1; 32]);
+        for count in [Some("1"), None] {
+            let nonce = nonces.make(NAS, NOON);
+            assert!(use_it(&nonces, &nonce, count, CALL, NOON));
+            assert!(use_it(&nonces, &nonce, count, CALL, NOON.plus_seconds(31)));
+            assert!(!use_it(&nonces, &nonce, count, CALL, NOON.plus_seconds(32)), "counted from the first use");
+            let nonce = nonces.make(NAS, NOON);
+            let answer = DigestAnswer {
+                nonce: nonce.as_bytes(),
+                qop: count.map(|_| &b"auth"[..]),
+                nonce_count: count.map(str::as_bytes),
+                ..DigestAnswer::default()
+            };
+            assert!(nonces.take(&answer, NAS, RequestMark::of(&[CALL]), true, NOON), "it was not used at all");
+            assert!(!nonces.take(&answer, NAS, RequestMark::of(&[CALL]), true, NOON));
+        }
     }
 
     #[test]

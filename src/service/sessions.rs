@@ -54,6 +54,17 @@ impl Sessions {
         })
     }
 
+    /// The last Access-Request for a call was rejected: another one is meant, as that of a proxy which first
+    /// asks for the caller's address and then for what he answers to a challenge.
+    pub fn rejected(&self, nas: NasKey, key: &CallKey) {
+        self.known(nas, key, |session| session.asked_at = None);
+    }
+
+    /// Whether the Stop of this call was told.
+    pub fn has_ended(&self, nas: NasKey, key: &CallKey) -> bool {
+        self.known(nas, key, |session| session.stopped).unwrap_or(false)
+    }
+
     /// What was told of a leg. `sends_starts`: the NAS is not one that sends Stops alone.
     pub fn told(&self, report: &LegReport, sends_starts: bool) -> Oddities {
         let told = &report.accounting;
@@ -83,10 +94,14 @@ impl Sessions {
         })
     }
 
+    /// Of a call that is remembered.
+    fn known<T>(&self, nas: NasKey, key: &CallKey, work: impl FnOnce(&mut Session) -> T) -> Option<T> {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.by_call.get_mut(&place(nas, key)).map(work)
+    }
+
     fn with<T>(&self, nas: NasKey, key: &CallKey, work: impl FnOnce(&mut Session) -> T) -> T {
-        let mut hasher = DefaultHasher::new();
-        (nas, key).hash(&mut hasher);
-        let place = hasher.finish();
+        let place = place(nas, key);
         let Memory { by_call, order } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !by_call.contains_key(&place) {
             if order.len() >= SESSIONS_MAX
@@ -98,6 +113,12 @@ impl Sessions {
         }
         work(by_call.entry(place).or_default())
     }
+}
+
+fn place(nas: NasKey, key: &CallKey) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (nas, key).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -162,6 +183,21 @@ mod tests {
         assert_eq!(asked(&sessions, "a", 41), [], "a call that is up is prolonged");
         assert_eq!(told(&sessions, "a", 2, session_time(9)), []);
         assert_eq!(asked(&sessions, "a", 42), [], "the same name again");
+    }
+
+    #[test]
+    fn a_call_that_is_asked_for_again_after_a_rejection_is_meant() {
+        let sessions = Sessions::default();
+        let key = CallKey(b"a"[..].into());
+        assert_eq!(asked(&sessions, "a", 0), []);
+        sessions.rejected(NasKey(1), &key);
+        assert_eq!(asked(&sessions, "a", 1), [], "by address, and then by digest");
+        assert_eq!(asked(&sessions, "a", 1), [Oddity::AccessRequestDoubled]);
+        sessions.rejected(NasKey(1), &CallKey(b"b"[..].into()));
+        assert_eq!(sessions.0.lock().unwrap().by_call.len(), 1, "nothing is remembered for it");
+        assert!(!sessions.has_ended(NasKey(1), &key));
+        told(&sessions, "a", 2, plain);
+        assert!(sessions.has_ended(NasKey(1), &key));
     }
 
     #[test]

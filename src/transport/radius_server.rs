@@ -232,9 +232,9 @@ impl Listener {
         }
     }
 
-    fn cannot_write(&self, nas: &NasEntry, error: &EncodeError, now: Timestamp) {
+    fn cannot_write(&self, nas: &NasEntry, why: &dyn std::fmt::Display, now: Timestamp) {
         if let Some(times) = self.paces.writing.count(now) {
-            tracing::warn!(times, nas = &*nas.nas.id, %error, "a reply cannot be written");
+            tracing::warn!(times, nas = &*nas.nas.id, "a reply cannot be written: {why}");
         }
     }
 }
@@ -502,8 +502,15 @@ impl Taken {
             parts.metrics.rejections.increment(rejected.reason as usize);
         }
         let nas = self.pending.nas();
+        if let Pending::Access(pending) = &self.pending {
+            // Before the NAS hears of it, and asks again.
+            pending.note(reply, &parts.sessions);
+        }
         match self.pending.write(reply) {
             Ok(Some((code, bytes))) => {
+                if code == Code::ACCESS_REJECT && matches!(reply, Reply::Accept(_)) {
+                    self.listener.cannot_write(nas, &"an Access-Accept does not fit beside its Proxy-State", now);
+                }
                 let bytes: Arc<[u8]> = bytes.into();
                 // Kept first: the same request may come again before we are back here.
                 self.listener.cache.answer(self.key, bytes.clone(), now);

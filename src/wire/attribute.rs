@@ -161,6 +161,11 @@ impl AttributeWriter {
         AttributeWriter { code, bytes: Vec::new(), fault: None }
     }
 
+    /// How many bytes there are.
+    pub(super) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Keeps a fault unless there is an earlier one.
     pub(super) fn fail(&mut self, fault: EncodeError) {
         self.fault.get_or_insert(fault);

@@ -128,15 +128,22 @@ impl Algorithm {
         let (front, end) = name.split_at_checked(name.len().saturating_sub(SESSION.len()))?;
         let session = end.eq_ignore_ascii_case(SESSION);
         let name = if session { front } else { name };
-        let hashes = [(&b"MD5"[..], Hash::Md5), (b"SHA-256", Hash::Sha256), (b"SHA-512-256", Hash::Sha512_256)];
-        let (_, hash) = hashes.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known))?;
+        let (_, hash) = HASHES.into_iter().find(|(known, _)| name.eq_ignore_ascii_case(known.as_bytes()))?;
         Some(Algorithm { hash, session })
     }
 }
 
+const HASHES: [(&str, Hash); 3] = [("MD5", Hash::Md5), ("SHA-256", Hash::Sha256), ("SHA-512-256", Hash::Sha512_256)];
+
+/// An algorithm as a challenge names it (RFC 7616, 3.3), without `-sess`; `None` for one that is not known.
+pub fn algorithm_named(name: &[u8]) -> Option<&'static str> {
+    let algorithm = Algorithm::of(Some(name))?;
+    HASHES.into_iter().find(|(_, hash)| *hash == algorithm.hash).map(|(known, _)| known)
+}
+
 const SESSION: &[u8] = b"-sess";
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Hash {
     Md5,
     Sha256,

@@ -135,6 +135,13 @@ impl ReplyBuilder {
         self
     }
 
+    /// How many bytes of attributes still fit.
+    pub fn room(&self) -> usize {
+        let own = if self.carries_message_authenticator() { MESSAGE_AUTHENTICATOR_BLANK.len() } else { 0 };
+        let taken = [HEADER_BYTES, own, self.attributes.length(), self.request.proxy_states.len()];
+        PACKET_BYTES_MAX.saturating_sub(taken.into_iter().sum())
+    }
+
     /// The signed datagram.
     ///
     /// # Errors

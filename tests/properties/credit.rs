@@ -204,6 +204,7 @@ fn written(chain: &Chain) -> (Vec<BookChange>, Vec<(TariffKey, Arc<RateTable>)>)
         trusts_calls: false,
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
+        realms: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

@@ -154,6 +154,7 @@ fn nas(book: &Book, id: &str, key: u32, words: &mut Words<'_>) -> Result<Nas, St
         trusts_calls: false,
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
+        realms: Vec::new(),
         routes: Vec::new(),
         calls_max: words.parsed("calls_max")?,
         attempts_per_second_max: words.parsed("attempts")?,

@@ -196,6 +196,7 @@ pub fn nas(key: u32, id: &str, address: &str) -> Nas {
         trusts_calls: false,
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
+        realms: Vec::new(),
         routes: Vec::new(),
         calls_max: None,
         attempts_per_second_max: None,

@@ -1,5 +1,6 @@
 //! Digest against the running daemon: both forms, the challenge of RFC 5090, replays.
 
+use ringfence::dialect::oddity::Oddity;
 use ringfence::domain::id::{AccountKey, NasKey};
 use ringfence::domain::nas::{DialectName, DigestNonces, Nas};
 use ringfence::wire::digest::DigestAnswer;
@@ -100,7 +101,66 @@ fn a_nonce_of_ours_is_asked_for_and_counted() {
     let foreign = ask("s3", "3bada1a0", "00000001", "secret1");
     assert_eq!((foreign.code, text(&foreign, digest::STALE).as_deref()), (Code::ACCESS_CHALLENGE, Some("true")));
     assert_eq!(ask("s3", "3bada1a0", "00000001", "secret2").code, Code::ACCESS_REJECT);
-    gateway.ask(daemon.acct(), &gateway.accounting(STOP, "s1", 1));
+    // A whole request that somebody has recorded is worth nothing when its call is over.
+    gateway.ask(daemon.acct(), &gateway.accounting(STOP, "s2", 1));
+    let replay = ask("s2", &nonce, "00000002", "secret1");
+    assert_eq!((replay.code, text(&replay, digest::STALE).as_deref()), (Code::ACCESS_CHALLENGE, Some("true")));
+    daemon.stop();
+}
+
+#[test]
+fn a_challenge_is_for_the_algorithm_that_is_asked_for() {
+    let (daemon, gateway) = (start(DigestNonces::Server), Gateway::new("127.0.0.1"));
+    for (asked, expected) in [(None, "MD5"), (Some("sha-256"), "SHA-256"), (Some("rot13"), "MD5")] {
+        let mut request = question(&gateway, "s1");
+        if let Some(asked) = asked {
+            request.text(digest::ALGORITHM, asked);
+        }
+        let challenge = gateway.ask(daemon.auth(), &signed(&request));
+        assert_eq!(challenge.code, Code::ACCESS_CHALLENGE);
+        assert_eq!(text(&challenge, digest::ALGORITHM).as_deref(), Some(expected));
+    }
+    daemon.stop();
+}
+
+/// Sippy asks for the caller's address first, and when it is rejected with what he answers to its challenge.
+#[test]
+fn who_is_rejected_and_asks_again_is_not_doubled() {
+    let (daemon, gateway) = (start(DigestNonces::Gateway), Gateway::new("127.0.0.1"));
+    let mut by_address = gateway.request(Code::ACCESS_REQUEST);
+    by_address.message_authenticator(true).text(kind::USER_NAME, "192.0.2.99").user_password(b"cisco");
+    by_address.text(kind::CALLED_STATION_ID, "4930123").text(kind::ACCT_SESSION_ID, "s1");
+    assert_eq!(gateway.ask(daemon.auth(), &signed(&by_address)).code, Code::ACCESS_REJECT);
+    let ask = || gateway.ask(daemon.auth(), &answer(&gateway, "s1", "3bada1a0", "00000001", "secret1"));
+    let doubled = || daemon.metrics().nas("gw4").oddities.count(Oddity::AccessRequestDoubled);
+    assert_eq!((ask().code, doubled()), (Code::ACCESS_ACCEPT, 0));
+    assert_eq!((ask().code, doubled()), (Code::ACCESS_ACCEPT, 1));
+    daemon.stop();
+}
+
+/// Servers on the way add Proxy-State, which comes back with every reply.
+#[test]
+fn an_accept_that_does_not_fit_has_fewer_routes_or_is_a_reject() {
+    let (daemon, gateway) = (Daemon::start(), Gateway::new("127.0.0.1"));
+    let routes: Vec<Box<str>> = (0..10).map(|route| format!("{route:0>180}@carrier.example").into()).collect();
+    let sippy = Nas { dialect: DialectName::Sippy, grant_seconds_max: 60, routes, ..nas(4, "gw4", "127.0.0.1/32") };
+    daemon.put_nas(sippy);
+    let ask = |session: &str, states: usize| {
+        let mut request = gateway.request(Code::ACCESS_REQUEST);
+        request.message_authenticator(true).text(kind::USER_NAME, "alice").user_password(b"secret1");
+        request.text(kind::CALLED_STATION_ID, "4930123").text(kind::ACCT_SESSION_ID, session);
+        (0..states).for_each(|_| {
+            request.attribute(kind::PROXY_STATE, &[7; 253]);
+        });
+        let answer = gateway.ask(daemon.auth(), &signed(&request));
+        let packet = Packet::decode(&answer.bytes).unwrap();
+        let limited = packet.vendor_attributes().filter(|it| it.value.ends_with(b";credit-time=60")).count();
+        assert_eq!(packet.all(kind::PROXY_STATE).count(), states);
+        (answer.code, limited)
+    };
+    assert_eq!(ask("s1", 0), (Code::ACCESS_ACCEPT, 10));
+    assert_eq!(ask("s2", 10), (Code::ACCESS_ACCEPT, 5));
+    assert_eq!(ask("s3", 15), (Code::ACCESS_REJECT, 0), "without a route there would be no limit");
     daemon.stop();
 }
 

@@ -364,6 +364,7 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
         trusts_calls: false,
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
+        realms: Vec::new(),
         routes: Vec::new(),
         calls_max: (rng.u8(..4) == 0).then(|| rng.u32(3..10)),
         attempts_per_second_max: None,

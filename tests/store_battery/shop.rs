@@ -333,6 +333,7 @@ pub fn gateway() -> BookChange {
         trusts_calls: true,
         digest_nonces: DigestNonces::Server,
         return_codes: vec![(RejectReason::NoCredit, 11)],
+        realms: vec!["example.net".into()],
         routes: vec!["sip:out".into()],
         calls_max: Some(100),
         attempts_per_second_max: None,

@@ -15,7 +15,7 @@ use super::write::{self, Secrets};
 use crate::domain::book::{Book, BookChange, BookError};
 use crate::domain::id::{PartyKey, TariffKey};
 use crate::domain::money::Money;
-use crate::domain::nas::{DialectName, Nas};
+use crate::domain::nas::{DialectName, DigestNonces, Nas};
 use crate::domain::party::{NoCredit, Party};
 use crate::domain::tariff::{Rate, RateTable, Tariff};
 use crate::service::rates::{self, RatesFile};
@@ -393,9 +393,18 @@ pub fn warnings_of(nas: &Nas) -> Vec<String> {
         ));
     }
     if nas.trusts_calls {
+        let who = if nas.require_message_authenticator {
+            "whoever can send from its address with its secret calls"
+        } else {
+            "nothing in a request proves the secret: whoever can write its address on a packet calls"
+        };
+        warnings.push(format!("nas {}: trusts_calls: {who} at any account's cost", nas.id));
+    }
+    if nas.digest_nonces == DigestNonces::Server && nas.dialect.makes_nonces() {
         warnings.push(format!(
-            "nas {}: trusts_calls: whoever can send from its address with its secret calls at any account's cost",
-            nas.id
+            "nas {}: digest_nonces server: a gateway of dialect {} makes its own nonces, and every caller with Digest \
+             is challenged for ever",
+            nas.id, nas.dialect
         ));
     }
     if nas.dialect == DialectName::Sippy && nas.routes.is_empty() {

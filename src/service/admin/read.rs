@@ -243,6 +243,7 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
     }
     let digest_nonces = reader.optional("digest_nonces", spec.digest_nonces.as_deref());
     let return_codes = reader.return_codes(&spec.return_codes);
+    let realms = reader.list("realms", &spec.realms, realm);
     let routes = reader.list("routes", &spec.routes, route);
     if routes.len() > ROUTES_MAX {
         reader.wrong("routes", format!("has at most {ROUTES_MAX}: all must fit into one reply"));
@@ -278,6 +279,7 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
             trusts_calls: spec.trusts_calls.unwrap_or(false),
             digest_nonces: digest_nonces.unwrap_or_default(),
             return_codes,
+            realms,
             routes,
             calls_max: spec.calls_max,
             attempts_per_second_max: spec.attempts_per_second_max,
@@ -628,6 +630,14 @@ fn socket_address(text: &str) -> Result<SocketAddr, String> {
 
 fn short_text(text: &str) -> Result<Box<str>, String> {
     if text.is_empty() { Err("must not be empty".into()) } else { line_of_text(text) }
+}
+
+/// What is behind the `@` of a User-Name.
+fn realm(text: &str) -> Result<Box<str>, String> {
+    if text.contains(['@', ':', ';', '?', '>']) {
+        return Err(format!("must be a realm alone, such as example.net (is {})", shown(text)));
+    }
+    short_text(text)
 }
 
 /// Where a proxy is to send a call. How long it may last is told with each call.

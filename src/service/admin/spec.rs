@@ -332,6 +332,10 @@ pub struct NasSpec {
     /// What h323-return-code is where it is not the dialect's, by reason of rejection: 1 to 255.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub return_codes: BTreeMap<String, u32>,
+    /// The realms whose names are those of accounts without one; empty: any, and none where `trusts_calls`
+    /// believes a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub realms: Vec<String>,
     /// Where the dialect tells the proxy to send calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
@@ -686,6 +690,10 @@ pub struct NasView {
     /// What h323-return-code is where it is not the dialect's, by reason of rejection.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub return_codes: BTreeMap<String, u32>,
+    /// The realms whose names are those of accounts without one; empty: any, and none where `trusts_calls`
+    /// believes a name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub realms: Vec<String>,
     /// Where the dialect tells the proxy to send calls.
     pub routes: Vec<String>,
     /// Calls up now.
@@ -1419,6 +1427,7 @@ mod tests {
             trusts_calls = true
             digest_nonces = "server"
             return_codes = { no_credit = 11 }
+            realms = []
             routes = []
             calls_max = 1000
             [nas.disconnect]

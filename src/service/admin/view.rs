@@ -104,6 +104,7 @@ pub fn nas(registry: &RegistryReader, metrics: &Metrics, nas: &Nas) -> NasView {
         trusts_calls: nas.trusts_calls,
         digest_nonces: nas.digest_nonces.to_string(),
         return_codes: write::return_codes(nas),
+        realms: nas.realms.iter().map(ToString::to_string).collect(),
         routes: nas.routes.iter().map(ToString::to_string).collect(),
         calls: registry.slots(Entity::Nas(nas.key)),
         calls_max: nas.calls_max,

@@ -143,6 +143,7 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
         trusts_calls: nas.trusts_calls.then_some(true),
         digest_nonces: (nas.digest_nonces != DigestNonces::Gateway).then(|| nas.digest_nonces.to_string()),
         return_codes: return_codes(nas),
+        realms: nas.realms.iter().map(ToString::to_string).collect(),
         routes: nas.routes.iter().map(ToString::to_string).collect(),
         calls_max: nas.calls_max,
         attempts_per_second_max: nas.attempts_per_second_max,

@@ -293,9 +293,12 @@ impl Check<'_> {
                 }
                 let mut rows = Rows::default();
                 let taken_in = projection.record(sequence, facts, &mut rows);
-                if let Err(error) = taken_in.and_then(|()| Ok(tails.take_over(tails.change(&rows)?))) {
-                    self.found.fault(error.to_string());
-                    return Ok(());
+                match taken_in.and_then(|()| tails.change(&rows)) {
+                    Ok(change) => tails.take_over(change),
+                    Err(error) => {
+                        self.found.fault(error.to_string());
+                        return Ok(());
+                    }
                 }
                 if let Some((snapshot, its_tails)) = snapshots.remove(&sequence)
                     && (snapshot != projection.replay().snapshot() || its_tails != tails)

@@ -120,6 +120,10 @@ pub struct NasFields {
     /// for the dialect's; repeat for more, none for the dialect's in all
     #[arg(long = "return-code", value_name = "REASON=CODE", value_parser = return_code)]
     return_codes: Vec<OrNone<(String, OrNone<u32>)>>,
+    /// A realm whose names are those of accounts without one: alice@example.net is alice. Absent it is any,
+    /// and none where --trusts-calls believes a name; repeat for more, none for no realms
+    #[arg(long = "realm", value_name = "REALM", value_parser = input::text_or_none)]
+    realms: Vec<OrNone<String>>,
     /// Where a proxy is told to send calls; repeat for more, none for no routes
     #[arg(long = "route", value_name = "ROUTE", value_parser = input::text_or_none)]
     routes: Vec<OrNone<String>>,
@@ -256,6 +260,7 @@ impl NasFields {
         members.set("trusts_calls", self.trusts_calls);
         members.set("digest_nonces", self.digest_nonces);
         members.set("return_codes", of_return_codes(self.return_codes));
+        members.set_list("realms", &self.realms);
         members.set_list("routes", &self.routes);
         members.set("calls_max", self.calls_max);
         members.set("attempts_per_second_max", self.attempts_per_second_max);
@@ -361,6 +366,7 @@ fn card(nas: &NasView) -> Card {
     card.field("digest nonces", format!("by the {}", nas.digest_nonces));
     let codes = nas.return_codes.iter().map(|(reason, code)| format!("{reason}={code}"));
     card.field("return codes", codes.collect::<Vec<_>>().join(", "));
+    card.field("realms", nas.realms.join(", "));
     card.field("routes", nas.routes.join(", "));
     card.field("calls", of_max(nas.calls, nas.calls_max));
     card.field("attempts per second", nas.attempts_per_second_max);

@@ -164,6 +164,7 @@ const NAS: Form = Form {
         ("trusts_calls", Kind::Flag),
         ("digest_nonces", Kind::Text),
         ("return_codes", Kind::Table(&RETURN_CODES)),
+        ("realms", Kind::Texts),
         ("routes", Kind::Texts),
         ("calls_max", Kind::Whole),
         ("attempts_per_second_max", Kind::Whole),
