@@ -15,7 +15,7 @@ const STERMAN_RESPONSE: u8 = 206;
 /// one at leisure.
 pub const DIGEST_RESPONSES: [u8; 2] = [number::RESPONSE, STERMAN_RESPONSE];
 /// Digest-Attributes of the draft: values within, each with a number and a length.
-const STERMAN_ATTRIBUTES: u8 = 207;
+pub const STERMAN_ATTRIBUTES: u8 = 207;
 
 /// What a request says of Digest.
 #[derive(Clone, Copy, Debug)]

@@ -41,7 +41,7 @@ pub mod rfc;
 use std::net::IpAddr;
 
 pub use class::ClassMark;
-pub use digest::DIGEST_RESPONSES;
+pub use digest::{DIGEST_RESPONSES, STERMAN_ATTRIBUTES};
 
 use crate::domain::command::{Accounting, AccountingKind, Authorize, CallIdentity, Proof, RawPacket};
 use crate::domain::decision::{Accept, Rejected};

@@ -7,13 +7,14 @@
 use jiff::tz::Offset;
 use md5::{Digest as _, Md5};
 
-use crate::dialect::{h323, profile};
+use crate::dialect::{DIGEST_RESPONSES, STERMAN_ATTRIBUTES, h323, profile};
 use crate::domain::nas::DialectName;
 use crate::domain::time::Timestamp;
 use crate::service::decode::names::dictionary;
 use crate::service::instant::parse_instant;
 use crate::wire::dictionary::{AttributeDefinition, NO_VENDOR, ValueType};
-use crate::wire::kind;
+use crate::wire::digest::DigestAnswer;
+use crate::wire::kind::{self, digest};
 use crate::wire::packet::Code;
 use crate::wire::request::RequestBuilder;
 use crate::wire::value::parse_hex;
@@ -75,6 +76,8 @@ pub struct Told {
     pub password: Option<String>,
     /// It is proven by CHAP and not sent hidden.
     pub chap: bool,
+    /// It is proven by Digest and not sent at all.
+    pub digest: Option<DigestTold>,
     /// Calling number.
     pub caller: Option<String>,
     /// Called number.
@@ -91,6 +94,19 @@ pub struct Told {
     pub attributes: Vec<String>,
     /// No Message-Authenticator.
     pub unsigned: bool,
+}
+
+/// With what a caller's Digest is made.
+#[derive(Clone, Debug)]
+pub struct DigestTold {
+    /// The nonce that is answered; `None`: the server is asked for one (RFC 5090, 2.1.1).
+    pub nonce: Option<String>,
+    /// Realm of the challenge.
+    pub realm: String,
+    /// Algorithm.
+    pub algorithm: String,
+    /// The caller's own nonce.
+    pub cnonce: String,
 }
 
 /// The password is nobody's business.
@@ -140,13 +156,77 @@ pub fn request(
         };
     }
     if let (Sample::Authorize, Some(password)) = (sample, &told.password) {
-        if told.chap {
+        if let Some(digest) = &told.digest {
+            digest.write(&mut request, dialect, told, password)?;
+        } else if told.chap {
             request.chap_password(identifier, Some(&challenge), password.as_bytes());
         } else {
             request.user_password(password.as_bytes());
         }
     }
     Ok(request)
+}
+
+impl DigestTold {
+    /// Adds the answer to a challenge, or the question for one, as the make sends it.
+    fn write(
+        &self,
+        request: &mut RequestBuilder,
+        dialect: DialectName,
+        told: &Told,
+        password: &str,
+    ) -> Result<(), String> {
+        const METHOD: &str = "INVITE";
+        const COUNT: &str = "00000001";
+        const QOP: &str = "auth";
+        let uri = format!("sip:{}@{}", told.callee.as_deref().unwrap_or("service"), self.realm);
+        let user = told.user.as_deref().unwrap_or_default();
+        let Some(nonce) = &self.nonce else {
+            request.text(digest::METHOD, METHOD).text(digest::URI, &uri).text(digest::ALGORITHM, &self.algorithm);
+            return Ok(());
+        };
+        let answer = DigestAnswer {
+            username: user.as_bytes(),
+            realm: self.realm.as_bytes(),
+            nonce: nonce.as_bytes(),
+            method: METHOD.as_bytes(),
+            uri: uri.as_bytes(),
+            qop: Some(QOP.as_bytes()),
+            algorithm: Some(self.algorithm.as_bytes()),
+            cnonce: Some(self.cnonce.as_bytes()),
+            nonce_count: Some(COUNT.as_bytes()),
+            ..DigestAnswer::default()
+        };
+        let unknown = || format!("{:?} is no algorithm of Digest: MD5, SHA-256, SHA-512-256", self.algorithm);
+        let response = answer.answered(password.as_bytes()).ok_or_else(unknown)?;
+        // Number by RFC 5090, and by the draft before it, which proxies that make their nonces send.
+        let values = [
+            (digest::REALM, 1, &*self.realm),
+            (digest::NONCE, 2, nonce),
+            (digest::METHOD, 3, METHOD),
+            (digest::URI, 4, &uri),
+            (digest::QOP, 5, QOP),
+            (digest::ALGORITHM, 6, &self.algorithm),
+            (digest::CNONCE, 8, &self.cnonce),
+            (digest::NONCE_COUNT, 9, COUNT),
+            (digest::USERNAME, 10, user),
+        ];
+        if !dialect.makes_nonces() {
+            request.text(digest::RESPONSE, &response);
+            for (kind, _, value) in values {
+                request.text(kind, value);
+            }
+            return Ok(());
+        }
+        let [_, response_before] = DIGEST_RESPONSES;
+        request.text(response_before, &response);
+        for (_, number, value) in values {
+            let length =
+                u8::try_from(value.len().saturating_add(2)).map_err(|_| "a value of the digest is too long")?;
+            request.attribute(STERMAN_ATTRIBUTES, &[&[number, length], value.as_bytes()].concat());
+        }
+        Ok(())
+    }
 }
 
 /// What the make always sends.
@@ -179,8 +259,8 @@ fn usual(sample: Sample, dialect: DialectName, told: &Told, now: Timestamp) -> V
         return all.0;
     }
     match dialect {
-        DialectName::Kamailio => all.proxy(sample, (101, 102)),
-        DialectName::Opensips => all.proxy(sample, (204, 205)),
+        DialectName::Kamailio => all.proxy(sample, (101, 102), told.digest.is_some()),
+        DialectName::Opensips => all.proxy(sample, (204, 205), told.digest.is_some()),
         DialectName::Cisco => all.voice(sample, profile::CISCO_VENDOR, dialect, told, now),
         DialectName::Quintum => all.voice(sample, profile::QUINTUM_VENDOR, dialect, told, now),
         DialectName::Audiocodes => all.voice(sample, profile::AUDIOCODES_VENDOR, dialect, told, now),
@@ -220,12 +300,12 @@ impl Usual {
     }
 
     /// The SIP message that made the packet, as proxies of the SER family tell it.
-    fn proxy(&mut self, sample: Sample, (method, response): (u8, u8)) {
+    fn proxy(&mut self, sample: Sample, (method, response): (u8, u8), has_digest: bool) {
         const INVITE: u32 = 1;
         const BYE: u32 = 8;
         const OK: u32 = 200;
         match sample {
-            Sample::Authorize => self.number(kind::SERVICE_TYPE, 30),
+            Sample::Authorize => self.number(kind::SERVICE_TYPE, if has_digest { 15 } else { 30 }),
             Sample::Start | Sample::Interim | Sample::Stop => {
                 self.number(kind::SERVICE_TYPE, 15);
                 self.number(response, OK);
@@ -440,6 +520,30 @@ mod tests {
         ] {
             let error = typed(DialectName::Rfc, Sample::Authorize, text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_sent_as_the_make_sends_it_and_holds() {
+        use crate::dialect::{ClassMark, PasswordProof, dialect_for};
+        for dialect in DialectName::ALL.iter().copied() {
+            for algorithm in ["MD5", "SHA-256", "SHA-512-256", "md5-sess"] {
+                let digest = DigestTold {
+                    nonce: Some("5f2b1c".into()),
+                    realm: "example.net".into(),
+                    algorithm: algorithm.into(),
+                    cnonce: "c1".into(),
+                };
+                let told = Told { password: Some("secret1".into()), digest: Some(digest), ..told() };
+                let request = request(Sample::Authorize, dialect, &told, Timestamp::from_seconds(0), 1, [3; 16]);
+                let bytes = request.unwrap().finish(&Secret::from("s"), [7; 16]).unwrap();
+                let packet = crate::wire::packet::Packet::decode(&bytes).unwrap();
+                let nas = crate::service::nas_table::tests::nas(dialect);
+                let read = dialect_for(dialect).read_access(&packet, &nas, ClassMark::new(1));
+                let PasswordProof::Digest { answer, mutual } = read.password else { panic!("{dialect}") };
+                assert!(answer.matches(b"secret1") && !answer.matches(b"secret2"), "{dialect} {algorithm}");
+                assert_eq!((answer.username, mutual), (&b"alice"[..], !dialect.makes_nonces()));
+            }
         }
     }
 

@@ -47,6 +47,11 @@ impl DigestAnswer<'_> {
         expected.as_bytes().ct_eq(&found).into()
     }
 
+    /// What one who knows this password answers; `None` where a value for it is missing or not known.
+    pub fn answered(&self, password: &[u8]) -> Option<String> {
+        self.expected(self.how()?, self.method, password)
+    }
+
     /// What the server answers in turn, to prove that it knows the password too (`rspauth` of RFC
     /// 7616, 3.5); `None` where that takes the body of the answer, which only the NAS has.
     pub fn response_auth(&self, password: &[u8]) -> Option<String> {
@@ -208,6 +213,8 @@ mod tests {
         let sha = mufasa_7616(b"SHA-256", b"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1");
         for answer in [md5, sha] {
             assert!(answer.matches(b"Circle of Life"));
+            let answered = answer.answered(b"Circle of Life");
+            assert_eq!(answered.as_deref().map(str::as_bytes), Some(answer.response));
             assert!(!answer.matches(MUFASAS_PASSWORD));
         }
     }

@@ -99,6 +99,93 @@ fn what_the_server_answers_is_the_exit_code() {
 }
 
 #[test]
+fn a_digest_answers_the_challenge_of_the_server_or_a_nonce_that_is_said() {
+    let call = ["--user", "alice", "--callee", "4930555", "--session", "call-1", "--digest"];
+    for dialect in ["rfc", "kamailio", "opensips", "sippy"] {
+        let stage = Stage::new(dialect);
+        let ask = |more: &[&str]| {
+            let password = ["--dialect", dialect, "--password-file", &stage.password];
+            stage.test("authorize", &[&call[..], &password, more].concat())
+        };
+        let said = ask(&["--nonce", "5f2b1c", "--algorithm", "SHA-256"]);
+        assert_eq!(code(&said), 0, "{dialect}: {}{}", stdout(&said), stderr(&said));
+        let none = ask(&[]);
+        let note = "made no nonce when it was asked";
+        let asks = dialect == "rfc";
+        assert_eq!((code(&none), stderr(&none).contains(note)), (i32::from(asks), asks), "{}", stderr(&none));
+        let wrong =
+            stage.test("authorize", &[&call[..], &["--dialect", dialect, "--nonce", "n", "--password", "x"]].concat());
+        assert!(code(&wrong) == 1 && stdout(&wrong).contains("authentication failed"), "{}", stdout(&wrong));
+        if asks {
+            let set = stage.daemon.command(&["nas", "set", "gw1", "--digest-nonces", "server"]);
+            assert_eq!(code(&set), 0, "{}", stderr(&set));
+            let answered = ask(&["--algorithm", "SHA-512-256", "--show-request"]);
+            let text = stdout(&answered);
+            assert_eq!(code(&answered), 0, "{text}{}", stderr(&answered));
+            assert!(text.contains("SHA-512-256") && !text.contains("secret1"), "{text}");
+            assert_eq!(code(&ask(&["--nonce", "5f2b1c"])), 1, "a nonce that is not the server's");
+        }
+    }
+}
+
+/// A gateway that has one call, `call-1`, which may end and may not last longer.
+fn gateway() -> (String, std::sync::mpsc::Receiver<Option<u32>>) {
+    use ringfence::wire::authenticator::{MessageAuthenticatorRule, verify_request};
+    use ringfence::wire::kind;
+    use ringfence::wire::packet::{Code, Packet};
+    use ringfence::wire::reply::ReplyBuilder;
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("bound").to_string();
+    let (heard, hears) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let packet = Packet::decode(&buffer[..length]).expect("made by the command");
+            if verify_request(packet, &"testing123".into(), MessageAuthenticatorRule::Required).is_err() {
+                continue;
+            }
+            let is_here = packet.first(kind::ACCT_SESSION_ID) == Some(b"call-1");
+            let (code, cause) = match (packet.code(), is_here) {
+                (Code::DISCONNECT_REQUEST, true) => (Code::DISCONNECT_ACK, None),
+                (Code::DISCONNECT_REQUEST, false) => (Code::DISCONNECT_NAK, Some(503)),
+                (Code::COA_REQUEST, true) => (Code::COA_ACK, None),
+                _ => (Code::COA_NAK, Some(503)),
+            };
+            let seconds = packet.first(kind::SESSION_TIMEOUT).and_then(ringfence::wire::value::integer);
+            heard.send(seconds).expect("the test listens");
+            let mut reply = ReplyBuilder::new(code, &packet);
+            if let Some(cause) = cause {
+                reply.integer(kind::ERROR_CAUSE, cause);
+            }
+            let reply = reply.finish(&"testing123".into()).expect("short");
+            socket.send_to(&reply, from).expect("the loopback takes a datagram");
+        }
+    });
+    (address, hears)
+}
+
+#[test]
+fn what_a_gateway_answers_is_told_with_its_cause() {
+    let (address, hears) = gateway();
+    let ask = |verb: &str, session: &str, more: &[&str]| {
+        let asked = ["test", verb, &address, "--secret", "testing123", "--session", session];
+        ringfence(&[&asked[..], more].concat())
+    };
+    for (verb, more, seconds, [yes, no]) in [
+        ("disconnect", &[][..], None, ["Disconnect-ACK after", "Disconnect-NAK after"]),
+        ("coa", &["--seconds", "600"], Some(600), ["CoA-ACK after", "CoA-NAK after"]),
+    ] {
+        let done = ask(verb, "call-1", more);
+        assert_eq!((code(&done), stdout(&done).contains(yes)), (0, true), "{}{}", stdout(&done), stderr(&done));
+        let refused = ask(verb, "call-2", more);
+        let text = stdout(&refused);
+        assert_eq!((code(&refused), text.contains(no)), (1, true), "{text}{}", stderr(&refused));
+        assert!(text.contains("Session-Context-Not-Found"), "{text}");
+        assert_eq!([hears.recv().expect("heard"), hears.recv().expect("heard")], [seconds; 2]);
+    }
+}
+
+#[test]
 fn an_answer_with_another_secret_is_not_believed() {
     use ringfence::wire::packet::{Code, Packet};
     use ringfence::wire::reply::ReplyBuilder;

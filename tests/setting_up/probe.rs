@@ -112,6 +112,35 @@ fn every_answer_is_told_as_what_it_is() {
     }
 }
 
+/// Each oddity that a gateway showed is told by its name with how often it was seen.
+#[test]
+fn what_is_not_believed_is_shown_with_the_gateway() {
+    let (daemon, _directory) = stage(&format!(
+        "[[nas]]\nid = \"gw1\"\naddress = \"127.0.0.42/32\"\nsecret = \"{SECRET}\"\ndialect = \"cisco\"\n"
+    ));
+    let shown = || stdout(&daemon.command(&["nas", "show", "gw1"]));
+    assert!(!shown().contains("not believed"), "{}", shown());
+    let mut gateway = Gateway::new(42);
+    for (session, delay) in [("s1", 1_790_000_000), ("s2", 1_790_000_000), ("s3", 7)] {
+        let mut start = gateway.request(Code::ACCOUNTING_REQUEST);
+        start.text(kind::USER_NAME, "alice").integer(kind::ACCT_STATUS_TYPE, 1).text(kind::ACCT_SESSION_ID, session);
+        start.integer(kind::ACCT_DELAY_TIME, delay).vendor(
+            9,
+            28,
+            b"h323-connect-time=*12:00:00.000 UTC Mon Nov 23 2026",
+        );
+        let start = gateway.signed(&start);
+        gateway.answer(daemon.acct(), &start);
+    }
+    let text = shown();
+    let lines: Vec<&str> = text.lines().filter(|line| line.trim_start().starts_with("not believed")).collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].ends_with("clock_not_set: 3") && lines[1].ends_with("delay_is_a_date: 2"), "{text}");
+    let view: Value =
+        serde_json::from_slice(&daemon.command(&["nas", "show", "gw1", "--json"]).stdout).expect("an object");
+    assert_eq!(view["oddities"], serde_json::json!({ "delay_is_a_date": 2, "clock_not_set": 3 }));
+}
+
 #[test]
 fn what_was_heard_is_told_and_who_asks_too_often_is_refused() {
     let (daemon, _directory) = stage(&format!(

@@ -152,7 +152,7 @@ pub struct NasFields {
 #[derive(Args, Clone, Default)]
 #[group(id = "secret_from", multiple = false)]
 pub struct SharedSecret {
-    /// The shared secret itself
+    /// The shared secret itself; others on this machine can see it
     #[arg(long, value_name = "SECRET")]
     secret: Option<String>,
     /// The environment variable that holds the shared secret
@@ -167,7 +167,8 @@ pub struct SharedSecret {
 #[derive(Args, Clone, Default)]
 #[group(id = "disconnect_secret_from", multiple = false)]
 pub struct DisconnectSecret {
-    /// The secret for Disconnect-Requests, where it is another than the shared one
+    /// The secret for Disconnect-Requests, where it is another than the shared one; others on this machine
+    /// can see it
     #[arg(long, value_name = "SECRET")]
     disconnect_secret: Option<String>,
     /// The environment variable that holds the secret for Disconnect-Requests

@@ -15,17 +15,19 @@ use super::secret::{self, SecretFrom};
 use crate::clock::wall_now;
 use crate::domain::nas::DialectName;
 use crate::service::decode::{Datagram, DecodedPacket, Decoder};
-use crate::service::sample::{self, Sample, Told};
+use crate::service::sample::{self, DigestTold, Sample, Told};
 use crate::transport::radius_client::{Outcome, Patience, exchange, random};
 use crate::wire::authenticator::Secret;
+use crate::wire::kind;
 use crate::wire::packet::{Code, Packet};
+use crate::wire::value::Hex;
 
 /// What is sent.
 #[derive(Subcommand, Clone, Debug)]
 pub enum TestVerb {
     /// Ask whether a call may be made (Access-Request)
     #[command(
-        after_help = "Without --callee it is an authentication alone. Exit codes: 0 accepted; 1 rejected, or an answer that does not\nprove the secret; 3 no answer.\n\nExamples:\n  ringfence test authorize 127.0.0.1 --secret-file gw1.secret --user alice --password-file alice.pw --caller 4940123 --callee 4930555 --session call-1\n  ringfence test authorize 192.0.2.1:1645 --secret-env GW1 --dialect cisco --user alice --ask-password --chap --callee 4930555 --session call-1\n  ringfence test authorize 127.0.0.1 --secret-env GW1 --caller 4940123 --callee 4930555 --attribute h323-remote-address=198.51.100.7"
+        after_help = "Without --callee it is an authentication alone. Exit codes: 0 accepted; 1 rejected, or an answer that does not\nprove the secret; 3 no answer.\n\nExamples:\n  ringfence test authorize 127.0.0.1 --secret-file gw1.secret --user alice --password-file alice.pw --caller 4940123 --callee 4930555 --session call-1\n  ringfence test authorize 192.0.2.1:1645 --secret-env GW1 --dialect cisco --user alice --ask-password --chap --callee 4930555 --session call-1\n  ringfence test authorize 127.0.0.1 --secret-file gw1.secret --user alice --password-file alice.pw --digest --callee 4930555 --session call-1\n  ringfence test authorize 127.0.0.1 --secret-env GW1 --caller 4940123 --callee 4930555 --attribute h323-remote-address=198.51.100.7"
     )]
     Authorize(Authorize),
     /// Tell that a call was answered (Accounting-Request, Start)
@@ -151,6 +153,26 @@ pub struct Authorize {
     /// Prove the password by CHAP
     #[arg(long)]
     chap: bool,
+    #[command(flatten)]
+    digest: Digest,
+}
+
+/// How a caller answers a challenge.
+#[derive(Args, Clone, Debug)]
+pub struct Digest {
+    /// Prove the password by Digest: the server is asked for a nonce (RFC 5090); kamailio, opensips and sippy
+    /// make their own, and so does whoever says --nonce
+    #[arg(long, conflicts_with = "chap")]
+    digest: bool,
+    /// Answer this nonce, as of a gateway that makes its own
+    #[arg(long, value_name = "NONCE", requires = "digest")]
+    nonce: Option<String>,
+    /// The realm of the digest, where the server's challenge says no other
+    #[arg(long, value_name = "REALM", default_value = "ringfence", requires = "digest")]
+    realm: String,
+    /// MD5, SHA-256 or SHA-512-256
+    #[arg(long, value_name = "ALGORITHM", default_value = "MD5", requires = "digest")]
+    algorithm: String,
 }
 
 /// Where the password comes from.
@@ -207,7 +229,11 @@ pub fn run(context: &mut Context<'_>, verb: TestVerb) -> Result<(), CliError> {
         TestVerb::Authorize(authorize) => {
             let password = authorize.password.read(context)?;
             let (sending, told) = authorize.call.told();
-            (Sample::Authorize, sending, Told { password, chap: authorize.chap, ..told })
+            if authorize.digest.digest && (password.is_none() || told.user.is_none()) {
+                return Err(CliError::usage("a digest is made from --user and the password: say both"));
+            }
+            let digest = authorize.digest.told(dialect_named(&sending.dialect)?)?;
+            (Sample::Authorize, sending, Told { password, chap: authorize.chap, digest, ..told })
         }
         TestVerb::Start(call) => in_order(Sample::Start, call.told()),
         TestVerb::Interim(timed) => in_order(Sample::Interim, timed.told()),
@@ -238,6 +264,39 @@ impl Call {
         let originate = leg == "originate";
         (sending, Told { user, caller, callee, session, originate, ..Told::default() })
     }
+}
+
+impl Digest {
+    fn told(self, dialect: DialectName) -> Result<Option<DigestTold>, CliError> {
+        let Digest { digest, nonce, realm, algorithm } = self;
+        if !digest {
+            return Ok(None);
+        }
+        let made = || random().map(|bytes| Hex(&bytes).to_string()).map_err(no_random);
+        let nonce = match nonce {
+            None if dialect.makes_nonces() => Some(made()?),
+            said => said,
+        };
+        Ok(Some(DigestTold { nonce, realm, algorithm, cnonce: made()? }))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err gives")]
+fn no_random(error: std::io::Error) -> CliError {
+    CliError::failed(format!("the system gives no random bytes: {error}"))
+}
+
+/// Takes what a challenge says for the answer to it; false where it is none.
+fn is_challenged(digest: &mut DigestTold, answer: &[u8]) -> bool {
+    let Ok(packet) = Packet::decode(answer) else { return false };
+    let said = |kind| packet.first(kind).map(|value| String::from_utf8_lossy(value).into_owned());
+    let Some(nonce) = said(kind::digest::NONCE).filter(|_| packet.code() == Code::ACCESS_CHALLENGE) else {
+        return false;
+    };
+    digest.nonce = Some(nonce);
+    digest.realm = said(kind::digest::REALM).unwrap_or_default();
+    digest.algorithm = said(kind::digest::ALGORITHM).unwrap_or_else(|| "MD5".to_owned());
+    true
 }
 
 impl Timed {
@@ -279,15 +338,30 @@ fn send(context: &mut Context<'_>, sample: Sample, sending: Sending, mut told: T
     let server = resolved(&sending.address, usual_port(sample.code()))?;
     told.attributes = sending.attributes;
     told.unsigned = sending.no_message_authenticator;
-    let no_random = |error| CliError::failed(format!("the system gives no random bytes: {error}"));
-    let (challenge, authenticator) = (random().map_err(no_random)?, random().map_err(no_random)?);
-    let [identifier, ..] = random().map_err(no_random)?;
-    let request =
-        sample::request(sample, dialect, &told, wall_now(), identifier, challenge).map_err(CliError::usage)?;
-    let request = request.finish(&secret, authenticator).map_err(|error| CliError::usage(error.to_string()))?;
     let patience = Patience { tries: sending.tries, wait: Duration::from_secs(sending.wait) };
-    let outcome = exchange(&request, &secret, server, patience)
-        .map_err(|error| CliError::unreachable(format!("{server}: cannot be sent to: {error}")))?;
+    let sent = |told: &Told| {
+        let (challenge, authenticator) = (random().map_err(no_random)?, random().map_err(no_random)?);
+        let [identifier, ..] = random().map_err(no_random)?;
+        let request =
+            sample::request(sample, dialect, told, wall_now(), identifier, challenge).map_err(CliError::usage)?;
+        let request = request.finish(&secret, authenticator).map_err(|error| CliError::usage(error.to_string()))?;
+        let outcome = exchange(&request, &secret, server, patience)
+            .map_err(|error| CliError::unreachable(format!("{server}: cannot be sent to: {error}")))?;
+        Ok::<_, CliError>((request, outcome))
+    };
+    let (mut request, mut outcome) = sent(&told)?;
+    if let (Some(digest), Outcome::Answered { bytes, .. }) = (&mut told.digest, &outcome)
+        && digest.nonce.is_none()
+    {
+        if is_challenged(digest, bytes) {
+            (request, outcome) = sent(&told)?;
+        } else {
+            context.note(
+                "the server has made no nonce when it was asked for one: the gateway may be set to digest_nonces = \
+                 \"gateway\", then say --nonce",
+            );
+        }
+    }
     tell(context, &Exchange { dialect, secret, server, request, sent: sending.tries }, sending.show_request, outcome)
 }
 
