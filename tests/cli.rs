@@ -1151,6 +1151,7 @@ fn things_are_added_changed_shown_and_removed_by_hand() {
     served.done(&["nas", "set", "g", "--secret", "other", "--guard", "full", "--disconnect-address", "none"]);
     let nas = served.json(&["nas", "show", "g"]);
     assert_eq!((&nas["guard"], nas.get("disconnect")), (&json!("full"), None));
+    habits_are_set(&served);
     proxies_are_set(&served);
     served.done(&["account", "set", "a@b/c", "--password", "x", "--ani", "none"]);
     let account = served.json(&["account", "show", "a@b/c"]);
@@ -1607,6 +1608,45 @@ fn a_block_of_a_reseller_is_one_of_the_calls_below_and_one_of_an_account_is_its_
     assert_eq!(live.json("reseller show north")["blocked"], true);
     let quiet = stdout(&live.run(0, "reseller block north"));
     assert!(quiet.starts_with("reseller north was blocked already; 2 calls are up"), "{quiet}");
+}
+
+/// What the operator says of a gateway that is not as its make.
+fn habits_are_set(served: &Served) {
+    let of = |nas: &Value, member: &str| nas[member].clone();
+    let usual = served.json(&["nas", "show", "g"]);
+    assert_eq!((of(&usual, "time_zone"), of(&usual, "boxes")), (json!("+00:00"), json!("many")));
+    served.done(&["nas", "set", "g", "--time-zone", "-03:00", "--causes", "decimal", "--reply-style", "bare"]);
+    served.done(&["nas", "set", "g", "--layout-vendor", "9", "--layout-vendor", "6618", "--boxes", "one"]);
+    served.done(&["nas", "set", "g", "--paying-leg", "originate"]);
+    let set = served.json(&["nas", "show", "g"]);
+    for (member, value) in [
+        ("time_zone", json!("-03:00")),
+        ("causes", json!("decimal")),
+        ("reply_style", json!("bare")),
+        ("layout_vendors", json!([9, 6618])),
+        ("boxes", json!("one")),
+        ("paying_leg", json!("originate")),
+    ] {
+        assert_eq!(of(&set, member), value, "{member}");
+    }
+    let shown = served.done(&["nas", "show", "g"]);
+    assert!(shown.contains("-03:00") && shown.contains("9, 6618"), "{shown}");
+    let exported = served.done(&["export"]);
+    for line in ["time_zone = \"-03:00\"", "layout_vendors = [9, 6618]", "paying_leg = \"originate\""] {
+        assert!(exported.contains(line), "{line} in {exported}");
+    }
+    for (option, value, why) in [
+        ("--time-zone", "BRT", "time_zone: must be an offset from UTC such as -03:00 or +05:30, up to 14:00"),
+        ("--layout-vendor", "0", "layout_vendors: a vendor must be 1 to 16777215 (is 0)"),
+    ] {
+        let told = served.fails(1, &["nas", "set", "g", option, value]);
+        assert!(told.contains(why), "{told}");
+    }
+    let back = "--time-zone default --causes default --reply-style default --layout-vendor none --boxes default \
+                --paying-leg answer";
+    let back: Vec<&str> = ["nas", "set", "g"].into_iter().chain(back.split_ascii_whitespace()).collect();
+    served.done(&back);
+    assert_eq!(served.json(&["nas", "show", "g"]), usual);
 }
 
 /// What the operator says of a SIP proxy: trust, nonces, codes, routes.

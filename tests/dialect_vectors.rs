@@ -3,8 +3,9 @@
 //! `tests/vectors/dialects/*.txt` are read line by line; a `#` begins a comment:
 //!
 //! - `case TITLE` begins a case, `dialect NAME` says whose packet it is (kept for the cases below).
-//! - `nas KEY=VALUE...` says what the operator set for it: `route=TEXT`, `code=REASON:CODE`; `nas` alone
-//!   takes all back, and so does `dialect`.
+//! - `nas KEY=VALUE...` says what the operator set for it: `route=TEXT`, `code=REASON:CODE`, or a habit:
+//!   `time_zone`, `causes`, `reply_style`, `layout_vendor`, `boxes`, which is `one` if nothing is said;
+//!   `nas` alone takes all back, and so does `dialect`.
 //! - `packet HEX` is a whole datagram; or `access` / `accounting` begins one, and each line after
 //!   it is an attribute: `31 "text"`, `46 =61` (a number of 32 bits), `24 0a0b` (hexadecimal), or
 //!   `9:26 "text"` (vendor and number).
@@ -27,6 +28,7 @@ use ringfence::dialect::oddity::ODDITIES;
 use ringfence::dialect::{AccountingRequest, ClassMark, PasswordProof, dialect_for};
 use ringfence::domain::command::CallIdentity;
 use ringfence::domain::decision::{Accept, Because, RejectReason, Rejected};
+use ringfence::domain::habits::{Boxes, Habits};
 use ringfence::domain::id::{CallId, NasKey, PartyKey};
 use ringfence::domain::money::Money;
 use ringfence::domain::nas::{DialectName, DigestNonces, Nas};
@@ -140,6 +142,15 @@ impl Runner {
         self.nas = nas(self.nas.dialect);
         for argument in arguments.split_ascii_whitespace() {
             match argument.split_once('=').ok_or("a setting has a value")? {
+                ("time_zone", zone) => self.nas.habits.time_zone = Some(zone.parse().map_err(|_| "not a zone")?),
+                ("causes", base) => self.nas.habits.causes = Some(base.parse().map_err(|_| "not a base")?),
+                ("reply_style", style) => {
+                    self.nas.habits.reply_style = Some(style.parse().map_err(|_| "not a style")?);
+                }
+                ("boxes", boxes) => self.nas.habits.boxes = Some(boxes.parse().map_err(|_| "one or many")?),
+                ("layout_vendor", vendor) => {
+                    self.nas.habits.layout_vendors.push(vendor.parse().map_err(|_| "not a vendor")?);
+                }
                 ("route", route) => self.nas.routes.push(route.into()),
                 ("code", code) => {
                     let (name, code) = code.split_once(':').ok_or("REASON:CODE")?;
@@ -319,7 +330,7 @@ fn instant(at: Timestamp) -> String {
 
 fn read_access(nas: &Nas, packet: &Packet<'_>) -> Vec<String> {
     let request = dialect_for(nas.dialect).read_access(packet, nas, MARK);
-    assert_eq!(request.identity.identification, dialect_for(nas.dialect).identification(packet));
+    assert_eq!(request.identity.identification, dialect_for(nas.dialect).identification(packet, nas));
     let mut lines = Lines::default();
     lines.put("user_name", request.user_name.map(Quoted));
     match request.password {
@@ -375,7 +386,7 @@ fn read_accounting(nas: &Nas, packet: &Packet<'_>) -> Vec<String> {
         }
         Ok(AccountingRequest::Leg(report)) => {
             let leg = &report.accounting;
-            assert_eq!(leg.identity.identification, dialect_for(nas.dialect).identification(packet));
+            assert_eq!(leg.identity.identification, dialect_for(nas.dialect).identification(packet, nas));
             assert_eq!((leg.nas, leg.account, leg.connection), (NasKey(7), None, None));
             lines.put("kind", Some(format!("{:?}", leg.kind).to_lowercase()));
             lines.put("origin", Some(leg.origin.as_str()));
@@ -416,6 +427,7 @@ fn nas(dialect: DialectName) -> Nas {
         session_timeout_from: None,
         require_message_authenticator: true,
         trusts_calls: false,
+        habits: Habits { boxes: Some(Boxes::One), ..Habits::default() },
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
         realms: Vec::new(),

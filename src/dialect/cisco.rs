@@ -20,8 +20,8 @@ pub struct Cisco {
 }
 
 impl Dialect for Cisco {
-    fn read_access<'a>(&self, packet: &Packet<'a>, _: &Nas, mark: ClassMark) -> AccessRequest<'a> {
-        reading::access(packet, self.profile, mark)
+    fn read_access<'a>(&self, packet: &Packet<'a>, nas: &Nas, mark: ClassMark) -> AccessRequest<'a> {
+        reading::access(packet, nas, &self.profile.of(nas), mark)
     }
 
     fn read_accounting(
@@ -30,12 +30,12 @@ impl Dialect for Cisco {
         nas: &Nas,
         mark: ClassMark,
     ) -> Result<AccountingRequest, NotACallPacket> {
-        reading::accounting(packet, nas, self.profile, mark)
+        reading::accounting(packet, nas, &self.profile.of(nas), mark)
     }
 
     fn write_accept(&self, accept: &Accept, nas: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
         rfc::accept_attributes(accept, asked, mark, reply);
-        let profile = self.profile;
+        let profile = &self.profile.of(nas);
         // Some take an Accept without a code, or with any but 0, for a rejection.
         write_return_code(0, profile, asked, reply);
         if let Some(seconds) = accept.session_timeout {
@@ -53,15 +53,16 @@ impl Dialect for Cisco {
 
     fn write_reject(&self, rejected: &Rejected, nas: &Nas, asked: &Asked, reply: &mut ReplyBuilder) {
         rfc::reject_attributes(rejected, reply);
-        write_return_code(self.profile.return_codes.code(rejected, nas), self.profile, asked, reply);
+        let profile = self.profile.of(nas);
+        write_return_code(profile.return_codes.code(rejected, nas), &profile, asked, reply);
     }
 
     fn write_challenge(&self, challenge: &Challenge, reply: &mut ReplyBuilder) {
         digest::write_challenge(challenge, reply);
     }
 
-    fn identification(&self, packet: &Packet<'_>) -> Box<[u8]> {
-        identification::of(packet, self.profile)
+    fn identification(&self, packet: &Packet<'_>, nas: &Nas) -> Box<[u8]> {
+        identification::of(packet, &self.profile.of(nas))
     }
 }
 

@@ -84,7 +84,7 @@ impl<'a> Fields<'a> {
 
     fn take_vendor(&mut self, attribute: Attribute<'a>, profile: &Profile) {
         let Some(specific) = attribute.vendor_specific() else { return };
-        if !profile.layout_vendors.contains(&specific.vendor) {
+        if !profile.layout_vendors.contains(specific.vendor) {
             return;
         }
         for inner in specific.attributes() {

@@ -58,7 +58,7 @@ pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
             kept.plain(attribute.kind, attribute.value);
         }
         let Some(specific) = attribute.vendor_specific() else { continue };
-        if !profile.layout_vendors.contains(&specific.vendor) {
+        if !profile.layout_vendors.contains(specific.vendor) {
             continue;
         }
         for inner in specific.attributes() {

@@ -42,6 +42,7 @@ use std::net::IpAddr;
 
 pub use class::ClassMark;
 pub use digest::{DIGEST_RESPONSES, STERMAN_ATTRIBUTES};
+pub use reading::name_of;
 
 use crate::domain::command::{Accounting, AccountingKind, Authorize, CallIdentity, Proof, RawPacket};
 use crate::domain::decision::{Accept, Rejected};
@@ -84,7 +85,7 @@ pub trait Dialect: Send + Sync {
 
     /// The attributes by which this make finds the call for a Disconnect-Request (RFC 5176, 3),
     /// one after the other, each encoded as the NAS sent it.
-    fn identification(&self, packet: &Packet<'_>) -> Box<[u8]>;
+    fn identification(&self, packet: &Packet<'_>, nas: &Nas) -> Box<[u8]>;
 }
 
 /// The dialect that has this name.
@@ -277,7 +278,7 @@ mod tests {
         all.sort_unstable();
         assert_eq!(names, all);
         for profile in rfc_like.into_iter().chain(cisco_like) {
-            assert!(profile.layout_vendors.contains(&profile.reply_vendor), "{}", profile.name);
+            assert!(profile.layout_vendors.contains(profile.reply_vendor), "{}", profile.name);
             assert!(!profile.call_names.is_empty(), "{}", profile.name);
             let identifies = profile.identification.len() + profile.identification_layout.len() + 1;
             assert!(identifies * 255 <= identification::IDENTIFICATION_BYTES_MAX, "{}", profile.name);

@@ -1,6 +1,9 @@
 //! The habits of makes, as data: who writes what how, and what of it is believed.
 
+pub use crate::domain::habits::{CauseBase, ReplyStyle};
+
 use crate::domain::decision::{Because, RejectReason, Rejected};
+use crate::domain::habits::{LAYOUT_VENDORS_MAX, ZoneOffset};
 use crate::domain::money::Money;
 use crate::domain::nas::{DialectName, Nas};
 use crate::wire::kind;
@@ -17,13 +20,13 @@ pub const AUDIOCODES_VENDOR: u32 = 5003;
 pub const AUDIOCODES_MANUAL_VENDOR: u32 = 4923;
 
 /// How one make uses attributes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Profile {
     /// Whose habits these are.
     pub name: DialectName,
     /// Vendors whose attributes have Cisco's numbers and meanings, whatever their own dictionary
     /// calls them.
-    pub layout_vendors: &'static [u32],
+    pub layout_vendors: Vendors,
     /// The vendor of attributes in replies, where the request has none of that layout.
     pub reply_vendor: u32,
     /// How a text in a reply is written.
@@ -44,8 +47,8 @@ pub struct Profile {
     pub call_names: &'static [CallName],
     /// How h323-disconnect-cause is written.
     pub cause_base: CauseBase,
-    /// Where a time names no zone or one that nobody knows: seconds east of UTC.
-    pub zone_offset_seconds: i32,
+    /// Where a time names no zone or one that nobody knows.
+    pub time_zone: ZoneOffset,
     /// What is read of what a make is known to fill in.
     pub believed: Believed,
     /// The attribute in accounting with the SIP method that made the packet. An interim that has
@@ -67,13 +70,62 @@ pub struct Profile {
     pub identification_layout: &'static [u8],
 }
 
-/// How a text in a vendor attribute is written.
+/// A few vendors; 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplyStyle {
-    /// With its name before it: `h323-credit-time=3600`.
-    Prefixed,
-    /// Alone: `3600`.
-    Bare,
+pub struct Vendors([u32; LAYOUT_VENDORS_MAX]);
+
+impl Vendors {
+    /// These, as many as there may be.
+    fn of(vendors: &[u32]) -> Vendors {
+        let mut all = [0; LAYOUT_VENDORS_MAX];
+        all.iter_mut().zip(vendors).for_each(|(place, vendor)| *place = *vendor);
+        Vendors(all)
+    }
+
+    /// Whether a vendor is one of them.
+    pub fn contains(&self, vendor: u32) -> bool {
+        vendor != 0 && self.0.contains(&vendor)
+    }
+
+    /// All, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.0.into_iter().filter(|vendor| *vendor != 0)
+    }
+}
+
+impl Profile {
+    /// The habits of a make.
+    pub fn of_make(name: DialectName) -> &'static Profile {
+        match name {
+            DialectName::Rfc => &RFC,
+            DialectName::Cisco => &CISCO,
+            DialectName::Quintum => &QUINTUM,
+            DialectName::Audiocodes => &AUDIOCODES,
+            DialectName::Kamailio => &KAMAILIO,
+            DialectName::Opensips => &OPENSIPS,
+            DialectName::Freeswitch => &FREESWITCH,
+            DialectName::Asterisk => &ASTERISK,
+            DialectName::Sippy => &SIPPY,
+        }
+    }
+
+    /// The habits of a NAS of this make: what its operator has said, else the make's.
+    pub fn of(&self, nas: &Nas) -> Profile {
+        let habits = &nas.habits;
+        let (layout_vendors, reply_vendor) = match &habits.layout_vendors[..] {
+            [] => (self.layout_vendors, self.reply_vendor),
+            said if said.contains(&self.reply_vendor) => (Vendors::of(said), self.reply_vendor),
+            said @ [first, ..] => (Vendors::of(said), *first),
+        };
+        Profile {
+            layout_vendors,
+            reply_vendor,
+            reply_style: habits.reply_style.unwrap_or(self.reply_style),
+            cause_base: habits.causes.unwrap_or(self.cause_base),
+            time_zone: habits.time_zone.unwrap_or(self.time_zone),
+            ..*self
+        }
+    }
 }
 
 /// Something that can name a call.
@@ -95,15 +147,6 @@ pub enum DigestForm {
     /// 206 and, with all other values in it, 207 (draft-sterman-aaa-sip-00). No RFC has these
     /// numbers, and OpenSIPS means something else by them in accounting.
     Sterman,
-}
-
-/// In which base h323-disconnect-cause is written; `0x` before it is hexadecimal always.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CauseBase {
-    /// `10` is 16, normal call clearing.
-    Hexadecimal,
-    /// `16` is 16, normal call clearing.
-    Decimal,
 }
 
 /// What is read of a make's times; what is not is as if it had not been sent.
@@ -214,7 +257,8 @@ const IDENTIFICATION: &[u8] = &[
 
 /// Vendors of Cisco's layout. The numbers of attributes do not collide among them, so that all
 /// are read from any NAS.
-const LAYOUT_VENDORS: &[u32] = &[CISCO_VENDOR, QUINTUM_VENDOR, AUDIOCODES_VENDOR, AUDIOCODES_MANUAL_VENDOR];
+const LAYOUT_VENDORS: Vendors =
+    Vendors([CISCO_VENDOR, QUINTUM_VENDOR, AUDIOCODES_VENDOR, AUDIOCODES_MANUAL_VENDOR, 0, 0, 0, 0]);
 
 /// Plain attributes of the RFCs. Complete.
 ///
@@ -234,7 +278,7 @@ pub const RFC: Profile = Profile {
     answered_services: &[],
     call_names: &[CallName::SessionId, CallName::CallId, CallName::ConfId],
     cause_base: CauseBase::Hexadecimal,
-    zone_offset_seconds: 0,
+    time_zone: ZoneOffset::UTC,
     believed: ALL_BELIEVED,
     sip_method: Some(101),
     sip_response_code: Some(102),

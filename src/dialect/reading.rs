@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::call::{CallKey, Dialog, LegOrigin};
 use crate::domain::command::{Accounting, AccountingKind, CallIdentity};
+use crate::domain::habits::Boxes;
 use crate::domain::id::ConfId;
 use crate::domain::nas::Nas;
 use crate::domain::time::Timestamp;
@@ -23,7 +24,7 @@ use super::{
 };
 
 /// Reads an Access-Request.
-pub(super) fn access<'a>(packet: &Packet<'a>, profile: &Profile, mark: ClassMark) -> AccessRequest<'a> {
+pub(super) fn access<'a>(packet: &Packet<'a>, nas: &Nas, profile: &Profile, mark: ClassMark) -> AccessRequest<'a> {
     let fields = Fields::of(packet, profile);
     let sides = Sides::of(&fields);
     let service_type = fields.service_type.and_then(value::integer);
@@ -34,7 +35,7 @@ pub(super) fn access<'a>(packet: &Packet<'a>, profile: &Profile, mark: ClassMark
         user_name: fields.user_name,
         password,
         is_name_alone: password == PasswordProof::None && !is_answered,
-        identity: identity(packet, &fields, profile, mark),
+        identity: identity(packet, &fields, nas, profile, mark),
         caller: caller(&fields),
         called: called(&fields).filter(|_| asks_for_a_call),
         caller_address: sides.caller_address,
@@ -88,13 +89,13 @@ fn leg(
     let ends = matches!(kind, AccountingKind::Stop | AccountingKind::Failed);
     let interim = kind == AccountingKind::Interim;
     let time = |value: Option<&[u8]>, is_believed: bool| {
-        value.filter(|_| is_believed).and_then(|value| h323::time(value, profile.zone_offset_seconds))
+        value.filter(|_| is_believed).and_then(|value| h323::time(value, profile.time_zone.seconds()))
     };
     let response_code = fields.sip_response_code.and_then(value::integer);
     Accounting {
         nas: nas.key,
         kind,
-        identity: identity(packet, fields, profile, mark),
+        identity: identity(packet, fields, nas, profile, mark),
         origin: sides.origin,
         remote_address: sides.remote_address,
         connection: None,
@@ -268,32 +269,55 @@ fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>, profile: &Profile) -> 
     }
 }
 
-fn identity(packet: &Packet<'_>, fields: &Fields<'_>, profile: &Profile, mark: ClassMark) -> CallIdentity {
+fn identity(packet: &Packet<'_>, fields: &Fields<'_>, nas: &Nas, profile: &Profile, mark: ClassMark) -> CallIdentity {
     let conf_id = fields.conf_id.and_then(h323::conf_id).or_else(|| fields.incoming_conf_id.and_then(h323::conf_id));
+    let sender = match nas.boxes() {
+        Boxes::One => Box::default(),
+        Boxes::Many => identification::sender(packet),
+    };
     CallIdentity {
         // Proxies on the way may add a Class of their own.
         class: packet.all(kind::CLASS).find_map(|class| mark.decode(class)),
-        key: profile.call_names.iter().find_map(|name| call_key(*name, fields, conf_id)),
+        key: profile.call_names.iter().find_map(|name| call_key(*name, fields, conf_id, &sender)),
         conf_id,
         session_id: fields.session_id.unwrap_or_default().into(),
         identification: identification::of(packet, profile),
     }
 }
 
+/// What stands before the box in a key.
+const AT_BOX: u8 = 1;
+
 /// The key by one of a call's names. Call-ID and Acct-Session-Id share one space, since a NAS may
-/// send the one as the other; a zero byte keeps conference identifiers out of it.
+/// send the one as the other; a zero byte keeps conference identifiers out of it. Before a name that
+/// several boxes may give to calls of their own stands the best that names the box; a conference
+/// identifier is no other call's, whoever tells of it.
 ///
 /// Nothing but zeroes at the end is cut off a name: a caller who could choose two names with one
 /// key would have two calls for the price of one.
-fn call_key(name: CallName, fields: &Fields<'_>, conf_id: Option<ConfId>) -> Option<CallKey> {
+fn call_key(name: CallName, fields: &Fields<'_>, conf_id: Option<ConfId>, sender: &[u8]) -> Option<CallKey> {
     let of_text = |name: Option<&[u8]>| {
         let name = h323::trim_end_zeroes(name?);
-        (!name.is_empty()).then(|| CallKey(name.into()))
+        let best = sender.get(1).and_then(|length| sender.get(..usize::from(*length)));
+        let key = match best {
+            Some(best) => [&[AT_BOX], best, name].concat().into(),
+            None => name.into(),
+        };
+        (!name.is_empty()).then_some(CallKey(key))
     };
     match name {
         CallName::ConfId => conf_id.map(|id| CallKey([&[0], &id.0[..]].concat().into())),
         CallName::CallId => of_text(fields.call_id),
         CallName::SessionId => of_text(fields.session_id),
+    }
+}
+
+/// The name in a key, without what stands before it: that it is a conference identifier, or the box.
+pub fn name_of(key: &CallKey) -> &[u8] {
+    match &*key.0 {
+        [0, id @ ..] if id.len() == 16 => id,
+        [AT_BOX, _, length, ..] => key.0.get(usize::from(*length).saturating_add(1)..).unwrap_or(&key.0),
+        name => name,
     }
 }
 

@@ -22,8 +22,8 @@ pub struct Rfc {
 }
 
 impl Dialect for Rfc {
-    fn read_access<'a>(&self, packet: &Packet<'a>, _: &Nas, mark: ClassMark) -> AccessRequest<'a> {
-        reading::access(packet, self.profile, mark)
+    fn read_access<'a>(&self, packet: &Packet<'a>, nas: &Nas, mark: ClassMark) -> AccessRequest<'a> {
+        reading::access(packet, nas, &self.profile.of(nas), mark)
     }
 
     fn read_accounting(
@@ -32,7 +32,7 @@ impl Dialect for Rfc {
         nas: &Nas,
         mark: ClassMark,
     ) -> Result<AccountingRequest, NotACallPacket> {
-        reading::accounting(packet, nas, self.profile, mark)
+        reading::accounting(packet, nas, &self.profile.of(nas), mark)
     }
 
     fn write_accept(&self, accept: &Accept, _: &Nas, asked: &Asked, mark: ClassMark, reply: &mut ReplyBuilder) {
@@ -46,7 +46,8 @@ impl Dialect for Rfc {
         reject_attributes(rejected, reply);
         // One who speaks h323 is told the code too; for anyone else it would be noise.
         if asked.layout_vendor.is_some() {
-            cisco::write_return_code(self.profile.return_codes.code(rejected, nas), self.profile, asked, reply);
+            let profile = self.profile.of(nas);
+            cisco::write_return_code(profile.return_codes.code(rejected, nas), &profile, asked, reply);
         }
     }
 
@@ -54,8 +55,8 @@ impl Dialect for Rfc {
         digest::write_challenge(challenge, reply);
     }
 
-    fn identification(&self, packet: &Packet<'_>) -> Box<[u8]> {
-        identification::of(packet, self.profile)
+    fn identification(&self, packet: &Packet<'_>, nas: &Nas) -> Box<[u8]> {
+        identification::of(packet, &self.profile.of(nas))
     }
 }
 

@@ -212,9 +212,12 @@ impl Told<'_> {
             && leg.is_some_and(|leg| leg.connected_at.is_some() && leg.ended.is_none())
     }
 
-    fn leg_end(&self, seconds: u64) -> LegEnd {
+    /// A gateway whose legs towards carriers are all that it tells of may hunt on after one that nobody
+    /// answered.
+    fn leg_end(&self, call: &Call, seconds: u64) -> LegEnd {
         let told_at = self.told.disconnected_at.or(self.told.event_at);
-        let failed = self.told.kind == AccountingKind::Failed;
+        let hunts = self.told.origin == LegOrigin::Originate && call.is_paying(&self.leg_key());
+        let failed = self.told.kind == AccountingKind::Failed || (hunts && seconds == 0);
         LegEnd { at: self.at, told_at, seconds, cause: self.told.cause, failed }
     }
 
@@ -238,7 +241,7 @@ impl Told<'_> {
     fn tells_of_the_answer(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
         let expired = ending.reason == EndReason::SetupExpired && ending.is_unproven() && !ending.by_originate_leg;
-        let failed = self.told.origin == LegOrigin::Answer && ended_by_failure(call);
+        let failed = call.is_paying(&self.leg_key()) && ended_by_failure(call);
         (expired || failed) && !self.told.rings && call.leg(&self.leg_key()).is_none_or(|leg| !leg.is_over())
     }
 
@@ -495,7 +498,7 @@ fn stop(draft: &mut Draft<'_>, packet: &Told<'_>) {
     }
     let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
     flag(draft, flags);
-    let end = packet.leg_end(seconds);
+    let end = packet.leg_end(&draft.call, seconds);
     see_leg(draft, packet, None, Some(end));
     if !draft.call.is_paying(&key) || draft.call.has_open_paying_leg() {
         return;
@@ -550,7 +553,7 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         reprice(draft, packet);
     }
     identify(draft, packet);
-    see_leg(draft, packet, None, Some(packet.leg_end(seconds)));
+    see_leg(draft, packet, None, Some(packet.leg_end(&draft.call, seconds)));
     let Some(end) = draft.call.charging_end().map(|(_, end)| end) else { return };
     let is_unproven = ending.is_unproven() && !ending.by_originate_leg;
     let is_better = if is_paying {

@@ -342,6 +342,7 @@ pub(super) const UNKNOWN_NAS: NasAbilities = NasAbilities {
     missing_stop: super::nas::MissingStop::LastSeen,
     session_timeout_from: super::nas::SessionTimeoutFrom::Now,
     has_disconnect_address: false,
+    paying_leg: super::habits::PayingLeg::Answer,
 };
 
 /// A call of which nothing is known but its names.

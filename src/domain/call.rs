@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::command::CallIdentity;
 use super::error_cause::RESIDUAL_SESSION_CONTEXT_REMOVED;
 pub use super::error_cause::SESSION_CONTEXT_NOT_FOUND;
+use super::habits::PayingLeg;
 use super::id::{AccountKey, CallId, CarrierKey, CdrId, ConfId, ConnectionKey, NasKey, PartyKey};
 use super::limit::Entity;
 use super::money::Money;
@@ -621,10 +622,12 @@ impl Call {
         self.legs.iter().find(|leg| leg.key.is_same_leg(key))
     }
 
-    /// Whether the customer pays by this leg: the caller's side, at the NAS that asked for the call.
-    /// Another gateway may tell of a caller's side too, which is its side of the same conference.
+    /// Whether the customer pays by this leg: the caller's side, at the NAS that asked for the call; any
+    /// side there of a NAS that tells of no caller's side. Another gateway may tell of a caller's side
+    /// too, which is its side of the same conference.
     pub fn is_paying(&self, key: &LegKey) -> bool {
-        key.origin == LegOrigin::Answer && key.nas == self.nas
+        let pays = key.origin == LegOrigin::Answer || self.abilities.paying_leg == PayingLeg::Originate;
+        pays && key.nas == self.nas
     }
 
     /// Whether a leg that pays was seen.
@@ -642,7 +645,7 @@ impl Call {
     /// same in whatever order they came.
     pub fn charging_end(&self) -> Option<(&Leg, LegEnd)> {
         let rank = |leg: &Leg| match leg.key.origin {
-            LegOrigin::Answer if leg.key.nas == self.nas => 2,
+            _ if self.is_paying(&leg.key) => 2,
             LegOrigin::Answer => 1,
             LegOrigin::Originate => 0,
         };

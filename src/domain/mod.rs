@@ -6,6 +6,7 @@
 
 // What things are.
 pub mod carrier;
+pub mod habits;
 pub mod id;
 pub mod money;
 pub mod nas;

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::decision::RejectReason;
+use super::habits::{Boxes, Habits, PayingLeg};
 use super::id::NasKey;
 use super::number::NumberRule;
 use super::secret::Secret;
@@ -25,6 +26,8 @@ pub struct Nas {
     pub secret: Secret,
     /// How it means its attributes.
     pub dialect: DialectName,
+    /// What of that is otherwise with this one.
+    pub habits: Habits,
     /// How its calls are guarded, where the operator has said.
     pub guard: Option<Guard>,
     /// Most seconds that guard `full` reserves.
@@ -140,6 +143,8 @@ pub struct NasAbilities {
     pub session_timeout_from: SessionTimeoutFrom,
     /// Takes Disconnect-Requests and CoA-Requests.
     pub has_disconnect_address: bool,
+    /// Which leg the customer pays.
+    pub paying_leg: PayingLeg,
 }
 
 impl Nas {
@@ -164,7 +169,13 @@ impl Nas {
             missing_stop,
             session_timeout_from: self.session_timeout_from.unwrap_or(SessionTimeoutFrom::Now),
             has_disconnect_address: self.disconnect.is_some(),
+            paying_leg: self.habits.paying_leg,
         }
+    }
+
+    /// How many boxes name their calls by themselves, in effect.
+    pub fn boxes(&self) -> Boxes {
+        self.habits.boxes.unwrap_or(self.dialect.boxes())
     }
 
     /// Whether the guard was written to need a disconnect address that is not there: such a NAS can
@@ -212,6 +223,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 names!(
     /// A make of NAS, by the way it uses attributes.
@@ -295,6 +308,7 @@ mod tests {
             session_timeout_from: None,
             require_message_authenticator: true,
             trusts_calls: false,
+            habits: Default::default(),
             digest_nonces: DigestNonces::Gateway,
             return_codes: Vec::new(),
             realms: Vec::new(),

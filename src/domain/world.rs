@@ -962,6 +962,7 @@ mod tests {
                 missing_stop: MissingStop::LastSeen,
                 session_timeout_from: SessionTimeoutFrom::Now,
                 has_disconnect_address: true,
+                paying_leg: Default::default(),
             },
             key: id.is_multiple_of(2).then(|| CallKey((*b"key").into())),
             conf_id: None,

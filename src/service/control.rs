@@ -242,6 +242,7 @@ mod tests {
             session_timeout_from: Some(from),
             require_message_authenticator: true,
             trusts_calls: false,
+            habits: Default::default(),
             digest_nonces: DigestNonces::Gateway,
             return_codes: Vec::new(),
             realms: Vec::new(),

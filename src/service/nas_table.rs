@@ -143,6 +143,7 @@ pub(super) mod tests {
             session_timeout_from: None,
             require_message_authenticator: true,
             trusts_calls: false,
+            habits: Default::default(),
             digest_nonces: DigestNonces::Gateway,
             return_codes: Vec::new(),
             realms: Vec::new(),

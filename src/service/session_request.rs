@@ -98,7 +98,7 @@ pub fn call_to_end(packet: &Packet<'_>) -> Result<Vec<u8>, Refusal> {
 
 /// All values of `call-id`, by number or as an AVPair.
 fn call_ids<'a>(packet: &Packet<'a>) -> impl Iterator<Item = &'a [u8]> {
-    let of_layout = packet.vendor_attributes().filter(|inner| SIPPY.layout_vendors.contains(&inner.vendor));
+    let of_layout = packet.vendor_attributes().filter(|inner| SIPPY.layout_vendors.contains(inner.vendor));
     of_layout.filter_map(|inner| {
         let (means, value) = h323::named_value(inner.kind, inner.value)?;
         (means == h323::CALL_ID).then_some(value)

@@ -143,6 +143,7 @@ mod tests {
                 missing_stop: MissingStop::LastSeen,
                 session_timeout_from: SessionTimeoutFrom::Now,
                 has_disconnect_address: false,
+                paying_leg: Default::default(),
             },
             key: None,
             conf_id: None,

@@ -171,6 +171,7 @@ pub fn nas(dialect: DialectName) -> Nas {
         session_timeout_from: None,
         require_message_authenticator: true,
         trusts_calls: false,
+        habits: Default::default(),
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
         // As many and as long as an operator may write.

@@ -202,6 +202,7 @@ fn written(chain: &Chain) -> (Vec<BookChange>, Vec<(TariffKey, Arc<RateTable>)>)
         session_timeout_from: None,
         require_message_authenticator: true,
         trusts_calls: false,
+        habits: Default::default(),
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
         realms: Vec::new(),

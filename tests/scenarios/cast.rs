@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ringfence::domain::book::{Book, BookChange};
 use ringfence::domain::carrier::{Carrier, Connection};
+use ringfence::domain::habits::Habits;
 use ringfence::domain::id::{AccountKey, CarrierKey, ConnectionKey, NasKey, PartyKey, TariffKey};
 use ringfence::domain::money::{Money, RatePerMinute};
 use ringfence::domain::nas::{DialectName, DigestNonces, DisconnectAddress, Nas};
@@ -152,6 +153,7 @@ fn nas(book: &Book, id: &str, key: u32, words: &mut Words<'_>) -> Result<Nas, St
         session_timeout_from: words.parsed("timeout_from")?,
         require_message_authenticator: true,
         trusts_calls: false,
+        habits: Habits { paying_leg: words.parsed("pays")?.unwrap_or_default(), ..Habits::default() },
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
         realms: Vec::new(),

@@ -194,6 +194,7 @@ pub fn nas(key: u32, id: &str, address: &str) -> Nas {
         session_timeout_from: None,
         require_message_authenticator: true,
         trusts_calls: false,
+        habits: Default::default(),
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
         realms: Vec::new(),

@@ -1,5 +1,6 @@
 //! What a call is, whatever the ports, identifiers and proxies between; and what clients get wrong.
 
+use ringfence::domain::habits::{Boxes, Habits};
 use ringfence::domain::id::AccountKey;
 use ringfence::domain::limit::Entity;
 use ringfence::domain::nas::{DialectName, Nas};
@@ -62,6 +63,42 @@ fn the_same_identifier_on_both_ports_is_two_requests() {
     assert_eq!(proxy.ask(daemon.auth(), &signed(&other)).code, Code::ACCESS_REJECT);
     assert_eq!(slots(&daemon), 1);
     daemon.stop();
+}
+
+/// radsecproxy before gateways that count their sessions each from 1: one address, one entry, two boxes.
+#[test]
+fn boxes_behind_one_address_name_their_calls_by_themselves() {
+    for (boxes, second, slots_of_two, slots_after_one) in
+        [(Boxes::Many, Code::ACCESS_ACCEPT, 2, 1), (Boxes::One, Code::ACCESS_REJECT, 1, 0)]
+    {
+        let (daemon, proxy) = (Daemon::start(), Gateway::new("127.0.0.1"));
+        let habits = Habits { boxes: Some(boxes), ..Habits::default() };
+        daemon.put_nas(Nas { habits, grant_seconds_max: 60, ..nas(4, "gw4", "127.0.0.1/32") });
+        let ask = |code: Code, address: u8, number: &str, more: &dyn Fn(&mut RequestBuilder)| {
+            let mut request = proxy.request(code);
+            request.text(kind::USER_NAME, "alice").text(kind::CALLED_STATION_ID, number);
+            request.text(kind::ACCT_SESSION_ID, "0000004A").attribute(kind::NAS_IP_ADDRESS, &[10, 0, 0, address]);
+            more(&mut request);
+            let to = if code == Code::ACCESS_REQUEST { daemon.auth() } else { daemon.acct() };
+            proxy.ask(to, &signed(&request)).code
+        };
+        let access = |request: &mut RequestBuilder| {
+            request.message_authenticator(true).user_password(b"secret1");
+        };
+        let tell = |status: u32| {
+            move |request: &mut RequestBuilder| {
+                request.integer(kind::ACCT_STATUS_TYPE, status).integer(kind::ACCT_SESSION_TIME, 60);
+            }
+        };
+        assert_eq!(ask(Code::ACCESS_REQUEST, 1, "4930123", &access), Code::ACCESS_ACCEPT);
+        assert_eq!(ask(Code::ACCESS_REQUEST, 2, "4940", &access), second, "{boxes}");
+        assert_eq!(slots(&daemon), slots_of_two, "{boxes}");
+        ask(Code::ACCOUNTING_REQUEST, 2, "4940", &tell(STOP));
+        assert_eq!(slots(&daemon), slots_after_one, "the Stop of one box ends its own call: {boxes}");
+        ask(Code::ACCOUNTING_REQUEST, 1, "4930123", &tell(STOP));
+        assert_eq!(slots(&daemon), 0);
+        daemon.stop();
+    }
 }
 
 #[test]

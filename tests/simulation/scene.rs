@@ -362,6 +362,7 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
         session_timeout_from: None,
         require_message_authenticator: true,
         trusts_calls: false,
+        habits: Default::default(),
         digest_nonces: DigestNonces::Gateway,
         return_codes: Vec::new(),
         realms: Vec::new(),

@@ -331,6 +331,7 @@ pub fn gateway() -> BookChange {
         session_timeout_from: None,
         require_message_authenticator: true,
         trusts_calls: true,
+        habits: Default::default(),
         digest_nonces: DigestNonces::Server,
         return_codes: vec![(RejectReason::NoCredit, 11)],
         realms: vec!["example.net".into()],

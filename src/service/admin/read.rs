@@ -21,6 +21,7 @@ use super::write::{GRANT_SECONDS_DEFAULT, SecretText};
 use crate::domain::book::{Book, BookError};
 use crate::domain::carrier::{Carrier, Connection};
 use crate::domain::decision::RejectReason;
+use crate::domain::habits::{ENTERPRISE_MAX, Habits, LAYOUT_VENDORS_MAX};
 use crate::domain::id::{
     AccountKey, CarrierKey, ConnectionKey, NasKey, PartyKey, TariffKey, check_account_id, check_id,
 };
@@ -225,6 +226,7 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
         reader.wrong("secret", "is required: secret, secret_env or secret_file");
     }
     let dialect = reader.optional::<DialectName>("dialect", spec.dialect.as_deref());
+    let habits = reader.habits(spec);
     let guard = reader.optional("guard", spec.guard.as_deref());
     let interims = reader.optional("interims", spec.interims.as_deref());
     let missing_stop = reader.optional("missing_stop", spec.missing_stop.as_deref());
@@ -269,6 +271,7 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
             address: address?,
             secret: secret?,
             dialect: dialect.unwrap_or(DialectName::Rfc),
+            habits,
             guard,
             grant_seconds_max,
             stop_only,
@@ -580,6 +583,23 @@ impl<'a> Reader<'a> {
     }
 
     /// Codes by reason. 0 would be taken for an acceptance.
+    fn habits(&mut self, spec: &NasSpec) -> Habits {
+        if spec.layout_vendors.len() > LAYOUT_VENDORS_MAX {
+            self.wrong("layout_vendors", format!("has at most {LAYOUT_VENDORS_MAX} vendors"));
+        }
+        if let Some(vendor) = spec.layout_vendors.iter().find(|vendor| !(1..=ENTERPRISE_MAX).contains(*vendor)) {
+            self.wrong("layout_vendors", format!("a vendor must be 1 to {ENTERPRISE_MAX} (is {vendor})"));
+        }
+        Habits {
+            time_zone: self.optional("time_zone", spec.time_zone.as_deref()),
+            causes: self.optional("causes", spec.causes.as_deref()),
+            reply_style: self.optional("reply_style", spec.reply_style.as_deref()),
+            layout_vendors: spec.layout_vendors.clone(),
+            boxes: self.optional("boxes", spec.boxes.as_deref()),
+            paying_leg: self.optional("paying_leg", spec.paying_leg.as_deref()).unwrap_or_default(),
+        }
+    }
+
     fn return_codes(&mut self, codes: &BTreeMap<String, u32>) -> Vec<(RejectReason, u8)> {
         let mut read = Vec::with_capacity(codes.len().min(RejectReason::ALL.len()));
         for (word, code) in codes {

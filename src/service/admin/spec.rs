@@ -302,6 +302,24 @@ pub struct NasSpec {
     /// `rfc` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dialect: Option<String>,
+    /// The offset from UTC of times that name no zone, such as `-03:00`; by dialect if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    /// `hex` or `decimal`: how h323-disconnect-cause is written; by dialect if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub causes: Option<String>,
+    /// `prefixed` or `bare`: how texts of vendor attributes are written in replies; by dialect if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_style: Option<String>,
+    /// The vendors whose attributes have Cisco's layout, 1 to 16777215; by dialect if absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layout_vendors: Vec<u32>,
+    /// `one` or `many`: how many boxes name their calls by themselves; by dialect if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<String>,
+    /// `answer` (if absent) or `originate`: which leg the customer pays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paying_leg: Option<String>,
     /// `chunk`, `extend` or `full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guard: Option<String>,
@@ -667,6 +685,24 @@ pub struct NasView {
     pub secret: String,
     /// How it means its attributes.
     pub dialect: String,
+    /// The offset from UTC of times that name no zone, in effect.
+    #[serde(default)]
+    pub time_zone: String,
+    /// How h323-disconnect-cause is written, in effect.
+    #[serde(default)]
+    pub causes: String,
+    /// How texts of vendor attributes are written in replies, in effect.
+    #[serde(default)]
+    pub reply_style: String,
+    /// The vendors whose attributes have Cisco's layout, in effect.
+    #[serde(default)]
+    pub layout_vendors: Vec<u32>,
+    /// How many boxes name their calls by themselves, in effect.
+    #[serde(default)]
+    pub boxes: String,
+    /// Which leg the customer pays.
+    #[serde(default)]
+    pub paying_leg: String,
     /// How its calls are guarded, in effect.
     pub guard: String,
     /// Most seconds that guard `full` reserves.
@@ -1417,6 +1453,12 @@ mod tests {
             address = "192.0.2.10/32"
             secret_env = "GW1"
             dialect = "rfc"
+            time_zone = "-03:00"
+            causes = "decimal"
+            reply_style = "bare"
+            layout_vendors = [9, 6618]
+            boxes = "many"
+            paying_leg = "originate"
             guard = "chunk"
             grant_seconds_max = 3600
             sends = "start-stop"

@@ -6,6 +6,7 @@ use super::spec::{
     LegView, NasView, PartyView, PayerView, RejectionView, TariffView,
 };
 use super::write;
+use crate::dialect::profile::Profile;
 use crate::domain::book::Book;
 use crate::domain::call::{Call, DisconnectAnswer, Flags, Leg};
 use crate::domain::carrier::{Carrier, Connection};
@@ -87,6 +88,7 @@ pub fn tariff(book: &Book, tariff: &Tariff) -> TariffView {
 /// A NAS, with what it can do in effect; of its secret only where it is from.
 pub fn nas(registry: &RegistryReader, metrics: &Metrics, nas: &Nas) -> NasView {
     let abilities = nas.abilities();
+    let profile = Profile::of_make(nas.dialect).of(nas);
     let oddities = metrics.nas(&nas.id);
     let oddities = oddities.oddities.iter().filter(|(_, count)| *count > 0);
     NasView {
@@ -94,6 +96,12 @@ pub fn nas(registry: &RegistryReader, metrics: &Metrics, nas: &Nas) -> NasView {
         address: nas.address.to_string(),
         secret: source(&nas.secret),
         dialect: nas.dialect.to_string(),
+        time_zone: profile.time_zone.to_string(),
+        causes: profile.cause_base.to_string(),
+        reply_style: profile.reply_style.to_string(),
+        layout_vendors: profile.layout_vendors.iter().collect(),
+        boxes: nas.boxes().to_string(),
+        paying_leg: nas.habits.paying_leg.to_string(),
         guard: abilities.guard.to_string(),
         grant_seconds_max: abilities.grant_seconds_max,
         sends: write::sends(nas.stop_only).to_owned(),

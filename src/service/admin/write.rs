@@ -9,6 +9,7 @@ use super::spec::{
 };
 use crate::domain::book::Book;
 use crate::domain::carrier::{Carrier, Connection};
+use crate::domain::habits::PayingLeg;
 use crate::domain::money::Money;
 use crate::domain::nas::{DigestNonces, Nas};
 use crate::domain::number::NumberRule;
@@ -133,6 +134,12 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
         secret_file: own.file,
         secret_kept: own.kept,
         dialect: Some(nas.dialect.to_string()),
+        time_zone: nas.habits.time_zone.map(|zone| zone.to_string()),
+        causes: nas.habits.causes.map(|base| base.to_string()),
+        reply_style: nas.habits.reply_style.map(|style| style.to_string()),
+        layout_vendors: nas.habits.layout_vendors.clone(),
+        boxes: nas.habits.boxes.map(|boxes| boxes.to_string()),
+        paying_leg: (nas.habits.paying_leg != PayingLeg::Answer).then(|| nas.habits.paying_leg.to_string()),
         guard: nas.guard.map(|guard| guard.to_string()),
         grant_seconds_max: Some(nas.grant_seconds_max).filter(|seconds| *seconds != GRANT_SECONDS_DEFAULT),
         sends: nas.stop_only.then(|| sends(nas.stop_only).to_owned()),

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::names::in_words;
 use crate::dialect::{
-    AccessRequest, AccountingRequest, ClassMark, LegReport, PasswordProof, RestartReport, dialect_for,
+    AccessRequest, AccountingRequest, ClassMark, LegReport, PasswordProof, RestartReport, dialect_for, name_of,
 };
 use crate::domain::book::Book;
 use crate::domain::call::LegOrigin;
@@ -252,11 +252,11 @@ impl Values {
     }
 }
 
-/// What the call goes by. Its key is that of a conference identifier where a zero stands before it.
+/// What the call goes by: a conference identifier, or a name as it was sent.
 fn call_in_words(identity: &CallIdentity) -> String {
     match (&identity.key, identity.conf_id) {
-        (Some(key), Some(ConfId(id))) if key.0.strip_prefix(&[0]) == Some(&id[..]) => ConfId(id).to_string(),
-        (Some(key), _) => escape(&key.0),
+        (Some(key), Some(ConfId(id))) if name_of(key) == id => ConfId(id).to_string(),
+        (Some(key), _) => escape(name_of(key)),
         (None, _) => "without a name".to_owned(),
     }
 }

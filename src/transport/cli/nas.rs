@@ -87,6 +87,25 @@ pub struct NasFields {
     /// How it means its attributes
     #[arg(long, value_name = "DIALECT", value_parser = DIALECTS)]
     dialect: Option<String>,
+    /// The zone of times in which none is named, such as -03:00; default is UTC
+    #[arg(long, value_name = "OFFSET", allow_hyphen_values = true)]
+    time_zone: Option<String>,
+    /// How it writes h323-disconnect-cause; default is by dialect
+    #[arg(long, value_name = "BASE", value_parser = ["hex", "decimal", "default"])]
+    causes: Option<String>,
+    /// How texts of vendor attributes are written in replies: h323-credit-time=60, or 60 alone
+    #[arg(long, value_name = "STYLE", value_parser = ["prefixed", "bare", "default"])]
+    reply_style: Option<String>,
+    /// A vendor id under which it writes attributes of Cisco's layout; repeat for more, none for those
+    /// of the dialect
+    #[arg(long = "layout-vendor", value_name = "ID", value_parser = input::number_or_none)]
+    layout_vendors: Vec<OrNone<u32>>,
+    /// Whether several boxes at its address name their calls by themselves; default is by dialect
+    #[arg(long, value_name = "HOW MANY", value_parser = ["one", "many", "default"])]
+    boxes: Option<String>,
+    /// Which leg of a call the customer pays; originate for a gateway that tells of no answer legs
+    #[arg(long, value_name = "LEG", value_parser = ["answer", "originate"])]
+    paying_leg: Option<String>,
     /// How its calls are kept from outrunning what is reserved; default is chunk where it can be
     /// told to disconnect, else full
     #[arg(long, value_name = "GUARD", value_parser = ["chunk", "extend", "full", "default"])]
@@ -251,6 +270,12 @@ impl NasFields {
         members.set("address", address);
         set_secret(self.secret.source(), environment, &mut members)?;
         members.set("dialect", self.dialect);
+        members.set("time_zone", self.time_zone.map(or_default));
+        members.set("causes", self.causes.map(or_default));
+        members.set("reply_style", self.reply_style.map(or_default));
+        members.set_list("layout_vendors", &self.layout_vendors);
+        members.set("boxes", self.boxes.map(or_default));
+        members.set("paying_leg", self.paying_leg);
         members.set("guard", self.guard.map(or_default));
         members.set("grant_seconds_max", self.grant_seconds_max);
         members.set("sends", self.sends);
@@ -350,6 +375,13 @@ fn card(nas: &NasView) -> Card {
     card.field("address", &nas.address);
     card.field("secret", &nas.secret);
     card.field("dialect", &nas.dialect);
+    card.field("time zone", &nas.time_zone);
+    card.field("causes", &nas.causes);
+    card.field("reply style", &nas.reply_style);
+    let vendors: Vec<String> = nas.layout_vendors.iter().map(ToString::to_string).collect();
+    card.field("layout vendors", vendors.join(", "));
+    card.field("boxes", &nas.boxes);
+    card.field("paying leg", &nas.paying_leg);
     card.field("guard", &nas.guard);
     card.field("longest grant", seconds(u64::from(nas.grant_seconds_max)));
     card.field("disconnect", nas.disconnect.as_ref());

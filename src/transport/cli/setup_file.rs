@@ -36,8 +36,14 @@ enum Kind {
     Whole,
     Flag,
     Texts,
+    Wholes,
     Table(&'static Form),
     Tables(&'static Form),
+}
+
+/// A number that the API takes.
+fn whole(digits: &toml::de::DeInteger<'_>) -> Option<u32> {
+    u32::from_str_radix(digits.as_str(), digits.radix()).ok()
 }
 
 /// What a table may say.
@@ -154,6 +160,12 @@ const NAS: Form = Form {
         ("secret_file", Kind::Text),
         ("secret_kept", Kind::Flag),
         ("dialect", Kind::Text),
+        ("time_zone", Kind::Text),
+        ("causes", Kind::Text),
+        ("reply_style", Kind::Text),
+        ("layout_vendors", Kind::Wholes),
+        ("boxes", Kind::Text),
+        ("paying_leg", Kind::Text),
         ("guard", Kind::Text),
         ("grant_seconds_max", Kind::Whole),
         ("sends", Kind::Text),
@@ -423,9 +435,9 @@ impl Reader<'_> {
     fn value(&mut self, kind: Kind, value: &Spanned<DeValue<'_>>, about: &str, line: usize) -> Option<Value> {
         match (kind, value.get_ref()) {
             (Kind::Text | Kind::Amount | Kind::Instant, DeValue::String(text)) => Some(Value::from(text.as_ref())),
-            (Kind::Whole, DeValue::Integer(digits)) => match u32::from_str_radix(digits.as_str(), digits.radix()) {
-                Ok(number) => Some(number.into()),
-                Err(_) => self.refuse(about, line, "must be 0 to 4294967295", value),
+            (Kind::Whole, DeValue::Integer(digits)) => match whole(digits) {
+                Some(number) => Some(number.into()),
+                None => self.refuse(about, line, "must be 0 to 4294967295", value),
             },
             (Kind::Flag, DeValue::Boolean(flag)) => Some((*flag).into()),
             (Kind::Texts, DeValue::Array(values)) => {
@@ -437,6 +449,18 @@ impl Reader<'_> {
                     }
                 }
                 Some(texts.into())
+            }
+            (Kind::Wholes, DeValue::Array(values)) => {
+                let number = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
+                    DeValue::Integer(digits) => whole(digits).map(Value::from),
+                    _ => None,
+                };
+                match values.iter().map(number).collect::<Option<Vec<Value>>>() {
+                    Some(numbers) => Some(numbers.into()),
+                    None => {
+                        self.refuse(about, line, "must be a list of whole numbers without quotes: [9, 6618]", value)
+                    }
+                }
             }
             (Kind::Table(form), DeValue::Table(table)) => Some(self.table(form, table, about, line).into()),
             (Kind::Tables(form), DeValue::Array(items)) => Some(self.tables(form, items.iter(), about).into()),
@@ -464,6 +488,7 @@ impl Reader<'_> {
             (Kind::Whole, _) => self.refuse(about, line, "must be a whole number, without quotes", value),
             (Kind::Flag, _) => self.refuse(about, line, "must be true or false, without quotes", value),
             (Kind::Texts, _) => self.refuse(about, line, "must be a list of texts in quotes: [\"...\"]", value),
+            (Kind::Wholes, _) => self.refuse(about, line, "must be a list of whole numbers: [9, 6618]", value),
             (Kind::Table(_), _) => self.refuse(about, line, "must be a table", value),
             (Kind::Tables(_), _) => self.refuse(about, line, "must be a list of tables", value),
         }
