@@ -1642,6 +1642,15 @@ fn habits_are_set(served: &Served) {
         let told = served.fails(1, &["nas", "set", "g", option, value]);
         assert!(told.contains(why), "{told}");
     }
+    // What tells of the end alone by its make, unless somebody says otherwise.
+    served.done(&["nas", "add", "pbx", "--address", "192.0.2.77", "--secret", "s", "--dialect", "asterisk"]);
+    let sends = |served: &Served| served.json(&["nas", "show", "pbx"])["sends"].clone();
+    assert_eq!(sends(served), json!("stop-only"));
+    served.done(&["nas", "set", "pbx", "--sends", "start-stop"]);
+    assert_eq!(sends(served), json!("start-stop"));
+    assert!(served.done(&["export"]).contains("sends = \"start-stop\""));
+    served.done(&["nas", "remove", "pbx", "--yes"]);
+
     let back = "--time-zone default --causes default --reply-style default --layout-vendor none --boxes default \
                 --paying-leg answer";
     let back: Vec<&str> = ["nas", "set", "g"].into_iter().chain(back.split_ascii_whitespace()).collect();

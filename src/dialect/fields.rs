@@ -6,7 +6,7 @@ use crate::wire::kind;
 use crate::wire::packet::{Attribute, Packet};
 
 use super::h323::{self, PairedNumber};
-use super::profile::Profile;
+use super::profile::{OwnAttributes, Profile};
 
 /// The values of a packet.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +39,12 @@ pub(super) struct Fields<'a> {
     pub disconnect_cause: Option<&'a [u8]>,
     pub call_id: Option<&'a [u8]>,
     pub incoming_conf_id: Option<&'a [u8]>,
+    /// What stands under the make's own vendor id.
+    pub own_account: Option<&'a [u8]>,
+    pub own_caller: Option<&'a [u8]>,
+    pub own_called: Option<&'a [u8]>,
+    pub own_session_time: Option<&'a [u8]>,
+    pub own_cause: Option<&'a [u8]>,
     /// Numbers in AVPairs, as they came in and as they went on.
     pub paired_caller: [Option<&'a [u8]>; 2],
     pub paired_called: [Option<&'a [u8]>; 2],
@@ -54,6 +60,10 @@ impl<'a> Fields<'a> {
         for attribute in packet.attributes() {
             fields.take(attribute, profile);
         }
+        fields.user_name = fields.own_account.or(fields.user_name);
+        fields.calling = fields.calling.or(fields.own_caller);
+        fields.called = fields.called.or(fields.own_called);
+        fields.session_time = fields.session_time.or(fields.own_session_time);
         fields
     }
 
@@ -84,6 +94,11 @@ impl<'a> Fields<'a> {
 
     fn take_vendor(&mut self, attribute: Attribute<'a>, profile: &Profile) {
         let Some(specific) = attribute.vendor_specific() else { return };
+        if let Some(own) = profile.own.filter(|own| own.vendor == specific.vendor) {
+            for inner in specific.attributes() {
+                self.take_own(inner.kind, inner.value, &own);
+            }
+        }
         if !profile.layout_vendors.contains(specific.vendor) {
             return;
         }
@@ -116,6 +131,20 @@ impl<'a> Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    fn take_own(&mut self, kind: u8, value: &'a [u8], own: &OwnAttributes) {
+        let place = match Some(kind) {
+            it if it == own.account => &mut self.own_account,
+            it if it == own.session_seconds => &mut self.own_session_time,
+            it if it == own.cause => &mut self.own_cause,
+            _ if kind == own.caller => &mut self.own_caller,
+            _ if kind == own.called => &mut self.own_called,
+            _ if kind == own.answer_time => &mut self.connect_time,
+            _ if kind == own.end_time => &mut self.disconnect_time,
+            _ => return,
+        };
+        keep_first(place, value);
+    }
+
     fn take_paired_number(&mut self, pair: &'a [u8]) {
         let Some((number, value)) = h323::paired_number(pair) else { return };
         let ([caller_in, caller_out], [called_in, called_out]) = (&mut self.paired_caller, &mut self.paired_called);

@@ -12,7 +12,8 @@
 //! | `cisco` | complete |
 //! | `quintum`, `audiocodes` | as `cisco`, with their own vendor ids and bases of numbers |
 //! | `kamailio`, `opensips` | as `rfc`, with the numbers by which they tell of SIP, Digest in both forms, and what they ask that is no call; OpenSIPS is told its limit as SIP-AVP too |
-//! | `freeswitch`, `asterisk` | as `rfc` |
+//! | `freeswitch` | numbers, times and causes under its own vendor id; answered as `cisco` is; a Start is no answer |
+//! | `asterisk` | as `rfc`, with account, numbers and times under its own vendor id |
 //! | `sippy` | as `cisco`, with its broken fields ignored, Digest in both forms, and the limit in every route |
 //!
 //! Digest is read in the form of RFC 5090 from any. What clients are known to get wrong is named in
@@ -97,7 +98,7 @@ pub fn dialect_for(name: DialectName) -> &'static dyn Dialect {
         DialectName::Audiocodes => &cisco::Cisco { profile: &profile::AUDIOCODES },
         DialectName::Kamailio => &rfc::Rfc { profile: &profile::KAMAILIO },
         DialectName::Opensips => &rfc::Rfc { profile: &profile::OPENSIPS },
-        DialectName::Freeswitch => &rfc::Rfc { profile: &profile::FREESWITCH },
+        DialectName::Freeswitch => &cisco::Cisco { profile: &profile::FREESWITCH },
         DialectName::Asterisk => &rfc::Rfc { profile: &profile::ASTERISK },
         DialectName::Sippy => &cisco::Cisco { profile: &profile::SIPPY },
     }

@@ -64,6 +64,10 @@ pub struct Profile {
     pub sip_avp: Option<u8>,
     /// It is told where to send a call, and obeys a limit only where one comes with a route.
     pub is_told_routes: bool,
+    /// What it tells under a vendor id of its own.
+    pub own: Option<OwnAttributes>,
+    /// A Start tells of an answer only where a time of the answer comes with it.
+    pub starts_before_answer: bool,
     /// Attributes by which the NAS finds a call for a disconnect.
     pub identification: &'static [u8],
     /// Attributes of Cisco's layout by which it does.
@@ -162,6 +166,28 @@ pub struct Believed {
     pub delay_time: bool,
     /// Acct-Session-Time in an interim.
     pub interim_session_time: bool,
+}
+
+/// The numbers of attributes under the vendor id of a make; each stands for the attribute of the RFCs where
+/// that is not there.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnAttributes {
+    /// The vendor id.
+    pub vendor: u32,
+    /// Who calls, in place of User-Name where it is there.
+    pub account: Option<u8>,
+    /// The number that calls.
+    pub caller: u8,
+    /// The number that is called.
+    pub called: u8,
+    /// When it was answered.
+    pub answer_time: u8,
+    /// When it ended.
+    pub end_time: u8,
+    /// How long it was answered, seconds.
+    pub session_seconds: Option<u8>,
+    /// Why it ended, a number after Q.850.
+    pub cause: Option<u8>,
 }
 
 /// All that a make sends.
@@ -286,6 +312,8 @@ pub const RFC: Profile = Profile {
     sip_tags: None,
     sip_avp: None,
     is_told_routes: false,
+    own: None,
+    starts_before_answer: false,
     identification: IDENTIFICATION,
     identification_layout: &[],
 };
@@ -344,12 +372,46 @@ pub const OPENSIPS: Profile = Profile {
     ..RFC
 };
 
-/// FreeSWITCH.
-pub const FREESWITCH: Profile =
-    Profile { name: DialectName::Freeswitch, sip_method: None, sip_response_code: None, ..RFC };
+/// FreeSWITCH: mod_radius_cdr names a call by its UUID, sends Start when a call is routed, and tells
+/// numbers and times under its own vendor id (mod_radius_cdr.h); mod_xml_radius reads the limit from
+/// h323-credit-time, and as h323-conf-id its sample sends what all calls of a machine share.
+pub const FREESWITCH: Profile = Profile {
+    name: DialectName::Freeswitch,
+    call_names: &[CallName::SessionId, CallName::CallId],
+    sip_method: None,
+    sip_response_code: None,
+    own: Some(OwnAttributes {
+        vendor: 27880,
+        account: None,
+        caller: 4,
+        called: 5,
+        answer_time: 21,
+        end_time: 23,
+        session_seconds: None,
+        cause: Some(13),
+    }),
+    starts_before_answer: true,
+    ..RFC
+};
 
-/// Asterisk.
-pub const ASTERISK: Profile = Profile { name: DialectName::Asterisk, sip_method: None, sip_response_code: None, ..RFC };
+/// Asterisk: cdr_radius sends one Stop for a call, with the channel as User-Name and all else under its
+/// own vendor id (cdr_radius.c).
+pub const ASTERISK: Profile = Profile {
+    name: DialectName::Asterisk,
+    sip_method: None,
+    sip_response_code: None,
+    own: Some(OwnAttributes {
+        vendor: 22736,
+        account: Some(101),
+        caller: 102,
+        called: 103,
+        answer_time: 111,
+        end_time: 112,
+        session_seconds: Some(114),
+        cause: None,
+    }),
+    ..RFC
+};
 
 /// Sippy B2BUA: no conference identifier, the Call-ID in an AVPair when it asks and as
 /// Acct-Session-Id when it tells; puts an absolute time into Acct-Delay-Time and into the

@@ -92,9 +92,12 @@ fn leg(
         value.filter(|_| is_believed).and_then(|value| h323::time(value, profile.time_zone.seconds()))
     };
     let response_code = fields.sip_response_code.and_then(value::integer);
+    let connected_at = time(fields.connect_time, believed.connect_time);
+    // It is on its way, and nobody has answered it.
+    let is_routed = profile.starts_before_answer && kind == AccountingKind::Start && connected_at.is_none();
     Accounting {
         nas: nas.key,
-        kind,
+        kind: if is_routed { AccountingKind::Interim } else { kind },
         identity: identity(packet, fields, nas, profile, mark),
         origin: sides.origin,
         remote_address: sides.remote_address,
@@ -107,7 +110,7 @@ fn leg(
         delay_seconds: delay_seconds(fields, profile),
         setup_at: time(fields.setup_time, believed.setup_time),
         dialog: dialog(fields),
-        connected_at: time(fields.connect_time, believed.connect_time),
+        connected_at,
         // While a leg is up its end is not known: what stands there then is made up.
         disconnected_at: time(fields.disconnect_time, believed.disconnect_time && ends),
         session_seconds: fields
@@ -120,8 +123,9 @@ fn leg(
             .disconnect_cause
             .filter(|_| ends)
             .and_then(|cause| h323::disconnect_cause(cause, profile.cause_base))
-            .or_else(|| response_code.filter(|_| ends).and_then(sip_cause)),
-        rings,
+            .or_else(|| response_code.filter(|_| ends).and_then(sip_cause))
+            .or_else(|| fields.own_cause.filter(|_| ends).and_then(value::integer).and_then(q850_cause)),
+        rings: rings || is_routed,
         may_be_periodic: interim && fields.sip_method.is_none(),
         recalled: None,
         packet: None,
@@ -184,6 +188,11 @@ impl Told {
             kind => Told { kind, rings: false },
         }
     }
+}
+
+/// A cause after Q.850: 1 to 127.
+fn q850_cause(number: u32) -> Option<u16> {
+    u16::try_from(number).ok().filter(|number| (1..=127).contains(number))
 }
 
 /// Seconds since 1970 that no delay can be: they were reached in 2001.
@@ -271,6 +280,8 @@ fn password<'a>(packet: &Packet<'a>, fields: &Fields<'a>, profile: &Profile) -> 
 
 fn identity(packet: &Packet<'_>, fields: &Fields<'_>, nas: &Nas, profile: &Profile, mark: ClassMark) -> CallIdentity {
     let conf_id = fields.conf_id.and_then(h323::conf_id).or_else(|| fields.incoming_conf_id.and_then(h323::conf_id));
+    // Where it names no call it is a name that many calls share.
+    let conf_id = conf_id.filter(|_| profile.call_names.contains(&CallName::ConfId));
     let sender = match nas.boxes() {
         Boxes::One => Box::default(),
         Boxes::Many => identification::sender(packet),

@@ -274,6 +274,12 @@ impl DialectName {
         self.callers_name_calls()
     }
 
+    /// What tells of the end of a call alone, if the operator does not say otherwise: Asterisk sends one
+    /// Stop for a call, and FreeSWITCH a Start before the answer and nothing at it.
+    pub const fn is_stop_only(self) -> bool {
+        matches!(self, DialectName::Asterisk | DialectName::Freeswitch)
+    }
+
     /// Scripts of these proxies fill Acct-Session-Time from variables that may be those of another call.
     pub const fn session_time_is_a_hint(self) -> bool {
         matches!(self, DialectName::Kamailio | DialectName::Opensips)

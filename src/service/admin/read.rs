@@ -232,7 +232,8 @@ pub fn nas(book: &Book, path: &str, spec: &NasSpec, new_key: u32) -> ReadResult<
     let missing_stop = reader.optional("missing_stop", spec.missing_stop.as_deref());
     let session_timeout_from = reader.optional("session_timeout_from", spec.session_timeout_from.as_deref());
     let stop_only = match spec.sends.as_deref() {
-        None | Some("start-stop") => false,
+        None => dialect.is_some_and(DialectName::is_stop_only),
+        Some("start-stop") => false,
         Some("stop-only") => true,
         Some(_) => {
             reader.wrong("sends", "must be one of start-stop, stop-only");

@@ -326,7 +326,7 @@ pub struct NasSpec {
     /// Most seconds that guard `full` reserves; 3600 if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant_seconds_max: Option<u32>,
-    /// `start-stop` (if absent) or `stop-only`.
+    /// `start-stop` or `stop-only`; by dialect if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sends: Option<String>,
     /// `auto`, `periodic` or `none`.

@@ -142,7 +142,7 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
         paying_leg: (nas.habits.paying_leg != PayingLeg::Answer).then(|| nas.habits.paying_leg.to_string()),
         guard: nas.guard.map(|guard| guard.to_string()),
         grant_seconds_max: Some(nas.grant_seconds_max).filter(|seconds| *seconds != GRANT_SECONDS_DEFAULT),
-        sends: nas.stop_only.then(|| sends(nas.stop_only).to_owned()),
+        sends: (nas.stop_only != nas.dialect.is_stop_only()).then(|| sends(nas.stop_only).to_owned()),
         interims: nas.interims.map(|interims| interims.to_string()),
         missing_stop: nas.missing_stop.map(|missing| missing.to_string()),
         session_timeout_from: nas.session_timeout_from.map(|from| from.to_string()),
