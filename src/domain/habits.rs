@@ -65,16 +65,16 @@ impl FromStr for ZoneOffset {
 
     fn from_str(text: &str) -> Result<ZoneOffset, NotAnOffset> {
         let two = |tens: u8, ones: u8| {
-            let digit = |byte: u8| byte.is_ascii_digit().then(|| i32::from(byte - b'0'));
-            Some(digit(tens)? * 10 + digit(ones)?)
+            let digit = |byte: u8| char::from(byte).to_digit(10).and_then(|digit| i32::try_from(digit).ok());
+            Some(digit(tens)?.saturating_mul(10).saturating_add(digit(ones)?))
         };
         let [sign @ (b'+' | b'-'), h, hh, b':', m, mm] = *text.as_bytes() else { return Err(NotAnOffset) };
         let (hours, minutes) = two(h, hh).zip(two(m, mm)).ok_or(NotAnOffset)?;
-        let offset = hours * 60 + minutes;
+        let offset = hours.saturating_mul(60).saturating_add(minutes);
         if minutes > 59 || offset > OFFSET_MINUTES_MAX {
             return Err(NotAnOffset);
         }
-        Ok(ZoneOffset(if sign == b'-' { -offset * 60 } else { offset * 60 }))
+        Ok(ZoneOffset(offset.saturating_mul(if sign == b'-' { -60 } else { 60 })))
     }
 }
 
