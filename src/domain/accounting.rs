@@ -19,7 +19,7 @@ use super::world::World;
 /// Largest Acct-Delay-Time that is one: some clients put a date there.
 const DELAY_SECONDS_MAX: u32 = 3_600;
 /// How far a session time may be above what our own clock says.
-const SESSION_SLACK_SECONDS: u64 = 60;
+pub(super) const SESSION_SLACK_SECONDS: u64 = 60;
 /// How far a session time that is a hint may be from Stop less Start: both are whole seconds.
 const HINT_SLACK_SECONDS: u64 = 5;
 /// How long clients go on sending a packet that was not answered, at most.

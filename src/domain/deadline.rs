@@ -36,7 +36,8 @@ pub fn next_due(call: &Call, policy: &Policy, resumed_at: Timestamp) -> Option<(
             call.remembered_since().map(|since| (since.plus_seconds(policy.ended_kept_seconds), Due::Forget))
         }
         CallState::Trying | CallState::Early => {
-            Some(earlier_of(leg_wait(call, policy), Some(setup_over(call, policy)))?)
+            // Who has talked is not waited for to be answered, however long ago the call began.
+            leg_wait(call, policy).or_else(|| Some(setup_over(call, policy)))
         }
         CallState::Confirmed | CallState::Disconnecting => {
             let Some(connected) = call.connected_at else {

@@ -1,6 +1,6 @@
 //! Tick: what time alone makes happen to a call.
 
-use super::accounting::disconnect;
+use super::accounting::{SESSION_SLACK_SECONDS, disconnect};
 use super::authorize;
 use super::book::Book;
 use super::call::{Call, CallState, DisconnectReason, EndReason, Reservation};
@@ -159,12 +159,18 @@ fn settle_by_other_leg(draft: &mut Draft<'_>) {
     if let (Some(at), None) = (connected, draft.call.connected_at) {
         draft.record(Event::Connected { call, at });
     }
+    // As of any other end: believed between the call's beginning and the word of it.
+    let began = draft.call.connected_at.or(draft.call.authorized.then(|| draft.call.opened_at.floor_second()));
+    let longest = draft.world.policy().call_seconds_max.saturating_add(SESSION_SLACK_SECONDS);
+    let heard = draft.call.heard_at;
+    let earliest = began.unwrap_or(heard.minus_seconds(longest.saturating_add(end.seconds)));
+    let ended_at = if end.at < earliest { heard } else { end.at };
     let closing = Closing {
         reason: if end.seconds == 0 { EndReason::NotAnswered } else { EndReason::Stopped },
         seconds: end.seconds,
         estimated: false,
         by_originate_leg: true,
-        ended_at: end.at,
+        ended_at,
         cause: end.cause,
     };
     settle::close(draft, closing);

@@ -64,21 +64,17 @@ impl FromStr for ZoneOffset {
     type Err = NotAnOffset;
 
     fn from_str(text: &str) -> Result<ZoneOffset, NotAnOffset> {
-        let [sign @ (b'+' | b'-'), rest @ ..] = text.as_bytes() else { return Err(NotAnOffset) };
-        let two = |place: usize| {
-            let digits = rest.get(place..place.saturating_add(2)).filter(|two| two.iter().all(u8::is_ascii_digit))?;
-            std::str::from_utf8(digits).ok()?.parse::<i32>().ok()
+        let two = |tens: u8, ones: u8| {
+            let digit = |byte: u8| char::from(byte).to_digit(10).and_then(|digit| i32::try_from(digit).ok());
+            Some(digit(tens)?.saturating_mul(10).saturating_add(digit(ones)?))
         };
-        if rest.len() != 5 || rest.get(2) != Some(&b':') {
-            return Err(NotAnOffset);
-        }
-        let (hours, minutes) = two(0).zip(two(3)).ok_or(NotAnOffset)?;
+        let [sign @ (b'+' | b'-'), h, hh, b':', m, mm] = *text.as_bytes() else { return Err(NotAnOffset) };
+        let (hours, minutes) = two(h, hh).zip(two(m, mm)).ok_or(NotAnOffset)?;
         let offset = hours.saturating_mul(60).saturating_add(minutes);
         if minutes > 59 || offset > OFFSET_MINUTES_MAX {
             return Err(NotAnOffset);
         }
-        let seconds = offset.saturating_mul(60);
-        Ok(ZoneOffset(if *sign == b'-' { seconds.saturating_neg() } else { seconds }))
+        Ok(ZoneOffset(offset.saturating_mul(if sign == b'-' { -60 } else { 60 })))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use ringfence::dialect::{AccountingRequest, ClassMark, dialect_for};
 use ringfence::domain::book::{Book, BookChange};
+use ringfence::domain::call::Flags;
 use ringfence::domain::cdr::Cdr;
 use ringfence::domain::command::{ChangeBook, Command, Proof, Restart};
 use ringfence::domain::decision::{Event, Reply};
@@ -12,7 +13,7 @@ use ringfence::domain::engine::decide;
 use ringfence::domain::id::{AccountKey, PartyKey, TariffKey};
 use ringfence::domain::invariant;
 use ringfence::domain::money::{Money, RatePerMinute};
-use ringfence::domain::nas::DialectName;
+use ringfence::domain::nas::{DialectName, DisconnectAddress, Nas};
 use ringfence::domain::party::{Account, NoCredit, Party, PartyKind};
 use ringfence::domain::policy::Policy;
 use ringfence::domain::rating::PriceRule;
@@ -37,10 +38,16 @@ const MICROS_A_SECOND: i64 = 1_000;
 const OPENING: Money = Money::from_micros(400_000);
 
 /// Takes datagrams, one after the other; panics where a law does not hold. Their first identifier chooses
-/// the dialect.
+/// the dialect, and whether the NAS can be told to disconnect, so that calls are guarded chunk by chunk.
 pub fn be_told(datagrams: &[u8]) {
-    let dialect = usize::from(datagrams.get(1).copied().unwrap_or(0)) % DialectName::ALL.len();
-    let mut teller = Teller::new(DialectName::ALL[dialect]);
+    let chosen = usize::from(datagrams.get(1).copied().unwrap_or(0));
+    let makes = DialectName::ALL.len();
+    let disconnect = (chosen / makes % 2 == 1).then(|| DisconnectAddress {
+        address: "192.0.2.10:3799".parse().expect("an address"),
+        secret: None,
+        accepts_zero_authenticator: false,
+    });
+    let mut teller = Teller::new(Nas { disconnect, ..nas(DialectName::ALL[chosen % makes]) });
     let mut rest = datagrams;
     for place in 0..PACKETS_MAX {
         let length = rest.get(2..4).map_or(0, |length| usize::from(u16::from_be_bytes([length[0], length[1]])));
@@ -57,15 +64,15 @@ pub fn be_told(datagrams: &[u8]) {
 struct Teller {
     world: World,
     book: Arc<Book>,
-    dialect: DialectName,
+    nas: Nas,
     now: Timestamp,
     records: Vec<Cdr>,
 }
 
 impl Teller {
-    fn new(dialect: DialectName) -> Teller {
+    fn new(nas: Nas) -> Teller {
         let mut book = Book::default();
-        let changes = changes(dialect);
+        let changes = changes(&nas);
         changes.iter().for_each(|change| book.apply(change).expect("consistent"));
         let rate = Rate {
             prefix: "".into(),
@@ -78,7 +85,7 @@ impl Teller {
         book.set_rates(TariffKey(1), Arc::new(RateTable::new(vec![rate])));
         let book = Arc::new(book);
         let world = World::new(Policy { call_seconds_max: CALL_SECONDS_MAX, ..Policy::default() });
-        let mut teller = Teller { world, book: book.clone(), dialect, now: BEGINNING, records: Vec::new() };
+        let mut teller = Teller { world, book: book.clone(), nas, now: BEGINNING, records: Vec::new() };
         let opening = vec![(CUSTOMER, OPENING)];
         teller.submit(&Command::ChangeBook(Box::new(ChangeBook { changes, book, opening, by: "".into() })));
         teller
@@ -86,8 +93,8 @@ impl Teller {
 
     /// As the services do it, but that every caller is found, proven, and dials a number.
     fn tell(&mut self, packet: &Packet<'_>) {
-        let (mark, nas) = (ClassMark::new(7), nas(self.dialect));
-        let dialect = dialect_for(self.dialect);
+        let (mark, nas) = (ClassMark::new(7), self.nas.clone());
+        let dialect = dialect_for(nas.dialect);
         if packet.code() == Code::ACCESS_REQUEST {
             let request = dialect.read_access(packet, &nas, mark);
             let mut command = request.into_command(nas.key, Some(ACCOUNT), Proof::Right, None, None);
@@ -132,7 +139,7 @@ impl Teller {
     }
 
     fn check(&mut self, record: &Cdr) {
-        let longest = self.seconds_max();
+        let longest = self.seconds_max(record);
         assert!(record.seconds <= longest, "{} s of at most {longest}: {record:?}", record.seconds);
         assert!(record.ended_at <= self.now, "it ends after now: {record:?}");
         assert!(record.opened_at <= self.now, "it was opened after now: {record:?}");
@@ -149,9 +156,12 @@ impl Teller {
         assert!((Money::ZERO..=dearest).contains(&charged), "{charged} of at most {dearest}: {record:?}");
     }
 
-    /// The longest that any call can have lasted.
-    fn seconds_max(&self) -> u64 {
-        CALL_SECONDS_MAX.max(self.now.seconds_since_rounded_up(BEGINNING) + CALL_SECONDS_MAX) + SLACK_SECONDS
+    /// The longest that a call can have lasted: as long as any may, or as it is up. One that was only told of
+    /// may have begun before we heard of it.
+    fn seconds_max(&self, record: &Cdr) -> u64 {
+        let elapsed = self.now.seconds_since_rounded_up(BEGINNING);
+        let before = if record.flags.contains(Flags::NOT_AUTHORIZED) { CALL_SECONDS_MAX } else { 0 };
+        CALL_SECONDS_MAX.max(elapsed + before) + SLACK_SECONDS
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -186,7 +196,7 @@ fn price() -> PriceRule {
     PriceRule::new(per_minute, Money::ZERO, 1, 1, 0)
 }
 
-fn changes(dialect: DialectName) -> Vec<BookChange> {
+fn changes(nas: &Nas) -> Vec<BookChange> {
     let currency = "EUR".parse().expect("a currency");
     let customer = Party {
         key: CUSTOMER,
@@ -220,6 +230,6 @@ fn changes(dialect: DialectName) -> Vec<BookChange> {
         BookChange::PutTariff(Tariff { key: TariffKey(1), id: "retail".into(), currency, version: 1 }),
         BookChange::PutParty(customer),
         BookChange::PutAccount(account),
-        BookChange::PutNas(nas(dialect)),
+        BookChange::PutNas(nas.clone()),
     ]
 }
