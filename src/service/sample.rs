@@ -271,9 +271,22 @@ fn usual(sample: Sample, dialect: DialectName, told: &Told, now: Timestamp) -> V
             }
             all.voice(sample, profile::CISCO_VENDOR, dialect, told, now);
         }
+        // Without the time of its answer a Start of this make says that the call was routed.
+        DialectName::Freeswitch if sample.status().is_some() => {
+            let time = voice_time(answered_at(sample, told, now));
+            all.vendor(profile::CISCO_VENDOR, h323::CONNECT_TIME, &format!("h323-connect-time={time}"));
+        }
         DialectName::Rfc | DialectName::Freeswitch | DialectName::Asterisk => {}
     }
     all.0
+}
+
+/// When the call of a sample was answered.
+fn answered_at(sample: Sample, told: &Told, now: Timestamp) -> Timestamp {
+    match sample {
+        Sample::Start => now,
+        _ => now.minus_seconds(told.seconds.unwrap_or(0).into()),
+    }
 }
 
 struct Usual(Vec<Attribute>);
@@ -333,13 +346,9 @@ impl Usual {
         if !is_accounting {
             return;
         }
-        let answered = match sample {
-            Sample::Start => now,
-            _ => now.minus_seconds(told.seconds.unwrap_or(0).into()),
-        };
         // No h323-setup-time: gateways send the same in every packet of a leg, which is told apart by it, and
         // one command does not know what another one has sent.
-        named(h323::CONNECT_TIME, &voice_time(answered));
+        named(h323::CONNECT_TIME, &voice_time(answered_at(sample, told, now)));
         if sample == Sample::Stop {
             named(h323::DISCONNECT_TIME, &voice_time(now));
             let cause = told.cause.unwrap_or(16);

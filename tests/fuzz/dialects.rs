@@ -110,7 +110,8 @@ fn accounting(packet: &Packet<'_>, nas: &Nas) {
 /// What goes into World with a call has a bound, and a disconnect can be made of it.
 fn identity(identity: &CallIdentity) {
     assert!(identity.session_id.len() <= VALUE_BYTES_MAX);
-    assert!(identity.key.as_ref().is_none_or(|key| (1..=VALUE_BYTES_MAX).contains(&key.0.len())));
+    // A name, and before it the attribute of the box that gave it and a mark.
+    assert!(identity.key.as_ref().is_none_or(|key| (1..=2 * VALUE_BYTES_MAX + 3).contains(&key.0.len())));
     assert!(identity.conf_id.is_none_or(|id| id.0 != [0; 16]));
     assert!(identity.identification.len() <= IDENTIFICATION_BYTES_MAX);
     let mut request = RequestBuilder::new(Code::DISCONNECT_REQUEST, 1);
