@@ -67,7 +67,7 @@ pub(super) fn accounting(
         None => return Err(NotACallPacket::OtherStatus(status)),
     };
     let sides = Sides::of(&fields);
-    let accounting = leg(packet, &fields, Told::of(kind, &fields, profile), &sides, nas, profile, mark);
+    let accounting = leg(packet, &fields, Told::of(kind, &fields), &sides, nas, profile, mark);
     Ok(AccountingRequest::Leg(Box::new(LegReport {
         accounting,
         caller_address: sides.caller_address,
@@ -173,11 +173,12 @@ impl Told {
     /// Proxies account a reply that is not final like one that failed, and a CANCEL like a BYE. It ends
     /// an attempt, or a change of a call that is up, and never a call that was answered; nor does what
     /// names no callee of a dialog.
-    fn of(status: AccountingKind, fields: &Fields<'_>, profile: &Profile) -> Told {
+    fn of(status: AccountingKind, fields: &Fields<'_>) -> Told {
         let code = fields.sip_response_code.and_then(value::integer);
         let method = fields.sip_method.and_then(value::integer);
         let is_provisional = matches!(code, Some(101..=199));
-        let has_no_callee = profile.sip_method.is_some() && fields.from_tag.is_some() && fields.to_tag.is_none();
+        let tells_how_long = fields.session_time.is_some() || fields.call_duration.is_some();
+        let has_no_callee = fields.from_tag.is_some() && fields.to_tag.is_none() && !tells_how_long;
         match status {
             AccountingKind::Failed | AccountingKind::Interim if is_provisional => {
                 Told { kind: AccountingKind::Interim, rings: true }

@@ -39,7 +39,7 @@ pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Account
         let of_its_name = world.find_alive(told.nas, &told.identity);
         of_its_name.or_else(|| nameless(world, book, told).filter(|call| call.is_alive())).cloned()
     };
-    let known = known.filter(|call| !packet.begins_another_call_than(world, call)).or_else(another);
+    let known = known.filter(|call| !packet.begins_another_call_than(world, book, call)).or_else(another);
     let mut draft = match known {
         Some(call) => {
             let mut draft = Draft::new(world, book, now, call);
@@ -124,7 +124,7 @@ impl Told<'_> {
 
     /// Names are used again, after a reboot or by a caller who likes his Call-ID. What began after
     /// a call was over is another call, unless this one may just have been closed too early.
-    fn begins_another_call_than(&self, world: &World, call: &Call) -> bool {
+    fn begins_another_call_than(&self, world: &World, book: &Book, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
         let conf_id = self.told.identity.conf_id;
         let is_same_conference = conf_id.is_some() && conf_id == call.conf_id;
@@ -132,7 +132,7 @@ impl Told<'_> {
             return false;
         }
         let leg = call.leg(&self.leg_key());
-        if self.is_next_attempt(world, call, ending) {
+        if self.is_next_attempt(world, book, call, ending) {
             return false;
         }
         if let Some(end) = leg.and_then(|leg| leg.ended) {
@@ -154,11 +154,32 @@ impl Told<'_> {
     }
 
     /// Whether it tells of the next attempt of a call of which one has failed: a proxy that hunts tells
-    /// of the first that fails, and then of the one that is answered.
-    fn is_next_attempt(&self, world: &World, call: &Call, ending: Ending) -> bool {
+    /// of the first that fails, and then of the one that is answered. Another who knows the name of the
+    /// call does not go on with it.
+    fn is_next_attempt(&self, world: &World, book: &Book, call: &Call, ending: Ending) -> bool {
         let hunts_until = ending.at.plus_seconds(world.policy().setup_seconds_max);
         let start = self.own_start().or_else(|| self.start_by_arrival());
-        ended_by_failure(call) && start.is_none_or(|start| start <= hunts_until)
+        let in_time = start.is_none_or(|start| start <= hunts_until);
+        ended_by_failure(call) && in_time && self.is_of_same_parties(book, call) && self.is_of_same_invite(call)
+    }
+
+    /// Whether account and number are those of the call, as far as they are told.
+    fn is_of_same_parties(&self, book: &Book, call: &Call) -> bool {
+        if self.told.account.is_some_and(|account| call.account != Some(account)) {
+            return false;
+        }
+        let Some(called) = self.told.called.as_deref() else { return true };
+        let Some(account) = call.account.and_then(|key| book.account(key)) else { return *called == *call.called };
+        let callers = Callers { account, chain: book.payer_chain(account.customer), nas: book.nas(call.nas) };
+        e164_or_as_sent(Some(called), &callers) == call.called
+    }
+
+    /// Whether it may be of the INVITE that the legs of the call are of: its branches have their caller in
+    /// common.
+    fn is_of_same_invite(&self, call: &Call) -> bool {
+        let Some(ours) = self.told.dialog else { return true };
+        let mut known = call.legs.iter().filter_map(|leg| leg.key.dialog).peekable();
+        known.peek().is_none() || known.any(|dialog| ours.shares_a_side_with(&dialog))
     }
 
     /// Whether what it tells of began after a leg of the same name had ended: by its NAS's clock, right
@@ -407,8 +428,10 @@ fn start(draft: &mut Draft<'_>, packet: &Told<'_>) {
     see_leg(draft, packet, Some(connected), None);
     flag(draft, flags);
     confirm(draft, packet, connected);
-    if is_of_another_invite {
-        // Two calls under one name would be one charge and one slot.
+    // Two calls of a caller under one name would be one charge and one slot. What somebody else tells ends
+    // no call of his.
+    let is_of_its_account = packet.told.account.is_none_or(|account| draft.call.account == Some(account));
+    if is_of_another_invite && is_of_its_account {
         flag(draft, Flags::MISMATCH);
         if draft.call.state.may_become(CallState::Disconnecting) {
             disconnect(draft, DisconnectReason::NotAuthorized);
@@ -418,7 +441,8 @@ fn start(draft: &mut Draft<'_>, packet: &Told<'_>) {
 
 fn interim(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let call = draft.call.id;
-    if packet.told.rings && draft.call.connected_at.is_none() {
+    if packet.told.rings {
+        // Of a call that was answered another branch may ring still.
         if draft.call.state.may_become(CallState::Early) && draft.call.state == CallState::Trying {
             draft.record(Event::StateChanged { call, state: CallState::Early });
         }

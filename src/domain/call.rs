@@ -617,9 +617,16 @@ impl Call {
         !self.payers.is_empty() && self.payers.iter().all(|payer| payer.pricing.is_some())
     }
 
-    /// The leg that a packet tells of.
+    /// The leg that a packet tells of: of several that it may mean, one that has not ended.
     pub fn leg(&self, key: &LegKey) -> Option<&Leg> {
-        self.legs.iter().find(|leg| leg.key.is_same_leg(key))
+        self.leg_place(key).and_then(|place| self.legs.get(place))
+    }
+
+    /// Where that leg is among the call's legs.
+    pub fn leg_place(&self, key: &LegKey) -> Option<usize> {
+        let same = || self.legs.iter().enumerate().filter(|(_, leg)| leg.key.is_same_leg(key));
+        let open = same().find(|(_, leg)| leg.ended.is_none());
+        open.or_else(|| same().next()).map(|(place, _)| place)
     }
 
     /// Whether the customer pays by this leg: the caller's side, at the NAS that asked for the call; any

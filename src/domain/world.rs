@@ -684,8 +684,7 @@ pub(super) fn advance(call: &mut Call, policy: &Policy, at: Timestamp, event: &E
         }
         Event::LegSeen { leg, .. } => {
             call.heard_at = call.heard_at.max(at);
-            let known = call.legs.iter_mut().find(|known| known.key.is_same_leg(&leg.key));
-            if let Some(known) = known {
+            if let Some(known) = call.leg_place(&leg.key).and_then(|place| call.legs.get_mut(place)) {
                 *known = leg.clone();
             } else if call.legs.len() < LEGS_MAX {
                 call.legs.push(leg.clone());
