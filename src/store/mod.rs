@@ -148,7 +148,8 @@ pub trait Projector: Send + Sync {
     /// and counted when even that does not keep up.
     fn rejected(&self, facts: Vec<Fact>);
 
-    /// The last record that is in the tables.
+    /// The last record that is in the tables, but for lines of call logs that wait to be written together;
+    /// those are read with them.
     fn projected(&self) -> u64;
 
     /// Whether one of its threads has ended, which none does by itself.
@@ -195,7 +196,7 @@ impl ProjectorHealth {
     }
 }
 
-/// The tables, to be read. They are a fraction of a second behind; what must be exact now is in the
+/// The tables, to be read, with the lines of call logs that wait to be written. They are a fraction of a second behind; what must be exact now is in the
 /// engine's published view.
 pub trait Reports: Send + Sync {
     /// Entries of a party, newest first.
@@ -207,7 +208,8 @@ pub trait Reports: Send + Sync {
     /// Call detail records, latest end first.
     fn cdrs(&self, filter: &CdrFilter) -> Result<Page<CdrLine>, StoreError>;
 
-    /// The log of a call, oldest first; empty where there is none.
+    /// The log of a call, oldest first; empty where there is none. [`StoreError::Behind`] right after a
+    /// start, as long as its last lines may not have been read.
     fn call_log(&self, call: CallId) -> Result<CallLog, StoreError>;
 
     /// Calls that a text names, newest first, 50 at most: by number (`c123`), Class, conference in
