@@ -1,5 +1,6 @@
 //! What the packets of a call, one after the other, show of a client's faults: a bounded memory of
-//! calls for nothing but [`Oddity`]. What a call is and costs, the engine decides without it.
+//! calls, for [`Oddity`] and for whether an answer to a challenge may be used again. What a call is and costs,
+//! the engine decides without it.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
