@@ -203,7 +203,6 @@ impl Daemon {
             event_at: None,
             delay_seconds: None,
             setup_at: None,
-            dialog: None,
             connected_at: None,
             disconnected_at: None,
             session_seconds: seconds,

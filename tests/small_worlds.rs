@@ -177,7 +177,6 @@ fn command(call: usize, step: Step) -> Command {
         event_at,
         delay_seconds: None,
         setup_at: None,
-        dialog: None,
         connected_at: None,
         disconnected_at: None,
         session_seconds,

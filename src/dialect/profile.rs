@@ -60,6 +60,8 @@ pub struct Profile {
     pub call_duration: Option<u8>,
     /// The attributes in accounting with the tags of the dialog, From and To.
     pub sip_tags: Option<(u8, u8)>,
+    /// It tells no tags, and the set-up time of the caller's side tells INVITEs of one Call-ID apart.
+    pub setup_time_tells_dialogs: bool,
     /// The attribute by which a proxy is told what it keeps with a call, as `name#number`.
     pub sip_avp: Option<u8>,
     /// It is told where to send a call, and obeys a limit only where one comes with a route.
@@ -310,6 +312,7 @@ pub const RFC: Profile = Profile {
     sip_response_code: Some(102),
     call_duration: None,
     sip_tags: None,
+    setup_time_tells_dialogs: false,
     sip_avp: None,
     is_told_routes: false,
     own: None,
@@ -420,6 +423,7 @@ pub const SIPPY: Profile = Profile {
     name: DialectName::Sippy,
     digest_forms: PROXY_DIGEST_FORMS,
     call_names: &[CallName::CallId, CallName::SessionId],
+    setup_time_tells_dialogs: true,
     is_told_routes: true,
     believed: Believed { delay_time: false, interim_session_time: false, ..ALL_BELIEVED },
     ..CISCO

@@ -109,7 +109,6 @@ fn leg(
         event_at: event_at(fields),
         delay_seconds: delay_seconds(fields, profile),
         setup_at: time(fields.setup_time, believed.setup_time),
-        dialog: dialog(fields),
         connected_at,
         // While a leg is up its end is not known: what stands there then is made up.
         disconnected_at: time(fields.disconnect_time, believed.disconnect_time && ends),
@@ -152,12 +151,17 @@ fn sip_cause(code: u32) -> Option<u16> {
 }
 
 /// Tags are kept with the call, so their numbers must be the same with any release.
-fn dialog(fields: &Fields<'_>) -> Option<Dialog> {
+fn dialog(fields: &Fields<'_>, profile: &Profile) -> Option<Dialog> {
     let number = |tag: &[u8]| {
         let digest = Sha256::digest(tag);
         digest.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
     };
-    Some(Dialog { from: number(fields.from_tag?), to: fields.to_tag.map(number) })
+    let by_setup_time = || {
+        let is_told = profile.setup_time_tells_dialogs && Sides::of(fields).origin == LegOrigin::Answer;
+        fields.setup_time.filter(|_| is_told).map(|time| Dialog { from: number(time), to: None })
+    };
+    let by_tags = fields.from_tag.map(|from| Dialog { from: number(from), to: fields.to_tag.map(number) });
+    by_tags.or_else(by_setup_time)
 }
 
 /// What a packet of a SIP proxy tells, which its status alone does not.
@@ -292,6 +296,7 @@ fn identity(packet: &Packet<'_>, fields: &Fields<'_>, nas: &Nas, profile: &Profi
         class: packet.all(kind::CLASS).find_map(|class| mark.decode(class)),
         key: profile.call_names.iter().find_map(|name| call_key(*name, fields, conf_id, &sender)),
         conf_id,
+        dialog: dialog(fields, profile),
         session_id: fields.session_id.unwrap_or_default().into(),
         identification: identification::of(packet, profile),
     }

@@ -33,10 +33,11 @@ pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Account
     let packet = Told { at, now, told, time_is_a_hint };
     let found = world.find_call(told.nas, &told.identity, Some(packet.at)).or_else(|| nameless(world, book, told));
     // What the tables have of a call that is here is older than what is here.
-    let recalled = || told.recalled.as_deref().map(|call| world.call(call.id).unwrap_or(call).clone());
-    let known = found.cloned().or_else(recalled);
+    let recalled = || told.recalled.as_deref().map(|call| world.call(call.id).unwrap_or(call));
+    let may_be_meant = |call: &&Call| !packet.is_of_another_dialog(call);
+    let known = found.filter(may_be_meant).or_else(recalled).filter(may_be_meant).cloned();
     let another = || {
-        let of_its_name = world.find_alive(told.nas, &told.identity);
+        let of_its_name = world.find_alive(told.nas, &told.identity).filter(may_be_meant);
         of_its_name.or_else(|| nameless(world, book, told).filter(|call| call.is_alive())).cloned()
     };
     let known = known.filter(|call| !packet.begins_another_call_than(world, book, call)).or_else(another);
@@ -93,7 +94,7 @@ impl Told<'_> {
             origin: self.told.origin,
             remote_address: self.told.remote_address,
             setup_at: self.told.setup_at,
-            dialog: self.told.dialog,
+            dialog: self.told.identity.dialog,
         }
     }
 
@@ -109,6 +110,28 @@ impl Told<'_> {
 
     fn ends_leg(&self) -> bool {
         matches!(self.told.kind, AccountingKind::Stop | AccountingKind::Failed)
+    }
+
+    /// Whether it is of a dialog that is none of this call's.
+    fn is_beside(&self, call: &Call) -> bool {
+        let dialog = self.told.identity.dialog.filter(|_| self.told.nas == call.nas);
+        dialog.is_some_and(|dialog| call.excludes_dialog(&dialog))
+    }
+
+    /// Whether somebody talks, or has talked, in a dialog that is none of this call's: that is a call by
+    /// itself, though its caller gave it the same name.
+    fn is_of_another_dialog(&self, call: &Call) -> bool {
+        let talked = match self.told.kind {
+            AccountingKind::Start => true,
+            AccountingKind::Interim => !self.told.rings,
+            AccountingKind::Stop => {
+                let times = self.told.connected_at.zip(self.told.disconnected_at);
+                self.told.session_seconds.is_some_and(|seconds| seconds > 0)
+                    || times.is_some_and(|(connected, disconnected)| connected < disconnected)
+            }
+            AccountingKind::Failed => false,
+        };
+        talked && self.is_beside(call)
     }
 
     /// When the leg that it tells of began, where the packet itself says so.
@@ -160,7 +183,18 @@ impl Told<'_> {
         let hunts_until = ending.at.plus_seconds(world.policy().setup_seconds_max);
         let start = self.own_start().or_else(|| self.start_by_arrival());
         let in_time = start.is_none_or(|start| start <= hunts_until);
-        ended_by_failure(call) && in_time && self.is_of_same_parties(book, call) && self.is_of_same_invite(call)
+        let may_go_on = self.comes_after_failures(call) && self.is_of_same_parties(book, call);
+        may_go_on && in_time && self.is_of_same_invite(call)
+    }
+
+    /// Whether a call is over because attempts failed, and none of them was its last: a Stop without an
+    /// answer is the end of its own dialog only, whose late Start is no other.
+    fn comes_after_failures(&self, call: &Call) -> bool {
+        let ours = self.told.identity.dialog;
+        let is_other = |leg: &Leg| ours.zip(leg.key.dialog).is_some_and(|(ours, its)| !its.agrees_with(&ours));
+        let nobody_answered = call.ending.is_some_and(|ending| ending.reason == EndReason::NotAnswered);
+        let mut over = call.legs.iter().filter(|leg| leg.is_over());
+        nobody_answered && call.legs.iter().any(|leg| leg.ended.is_some()) && over.all(is_other)
     }
 
     /// Whether account and number are those of the call, as far as they are told.
@@ -177,7 +211,7 @@ impl Told<'_> {
     /// Whether it may be of the INVITE that the legs of the call are of: its branches have their caller in
     /// common.
     fn is_of_same_invite(&self, call: &Call) -> bool {
-        let Some(ours) = self.told.dialog else { return true };
+        let Some(ours) = self.told.identity.dialog else { return true };
         let mut known = call.legs.iter().filter_map(|leg| leg.key.dialog).peekable();
         known.peek().is_none() || known.any(|dialog| ours.shares_a_side_with(&dialog))
     }
@@ -219,14 +253,6 @@ impl Told<'_> {
         if self.at < began { self.now } else { self.at }
     }
 
-    /// Whether it was made by another INVITE that has the name of a call that is up: neither side is one
-    /// of that call's.
-    fn is_of_another_invite(&self, call: &Call) -> bool {
-        let Some(ours) = self.told.dialog.filter(|_| self.told.nas == call.nas) else { return false };
-        let mut open = call.legs.iter().filter(|leg| leg.ended.is_none()).filter_map(|leg| leg.key.dialog).peekable();
-        open.peek().is_some() && open.all(|dialog| !ours.shares_a_side_with(&dialog))
-    }
-
     /// Whether what failed is an attempt to change a call that was answered: it is up, and ends by a Stop.
     fn is_failed_change(&self, leg: Option<&Leg>) -> bool {
         self.told.kind == AccountingKind::Failed
@@ -262,7 +288,7 @@ impl Told<'_> {
     fn tells_of_the_answer(&self, call: &Call) -> bool {
         let Some(ending) = call.ending else { return false };
         let expired = ending.reason == EndReason::SetupExpired && ending.is_unproven() && !ending.by_originate_leg;
-        let failed = call.is_paying(&self.leg_key()) && ended_by_failure(call);
+        let failed = call.is_paying(&self.leg_key()) && self.comes_after_failures(call);
         (expired || failed) && !self.told.rings && call.leg(&self.leg_key()).is_none_or(|leg| !leg.is_over())
     }
 
@@ -314,7 +340,8 @@ impl Told<'_> {
 
     /// How long the leg was answered, by the first word that can be believed.
     fn duration(&self, call: &Call, leg: Option<&Leg>, call_seconds_max: u64) -> (u64, Flags) {
-        if self.told.kind == AccountingKind::Failed {
+        // What ends a dialog that nobody is known to have talked in tells nothing of the call.
+        if self.told.kind == AccountingKind::Failed || (leg.is_none() && self.is_beside(call)) {
             return (0, Flags::none());
         }
         let bound = self.seconds_bound(call, call_seconds_max);
@@ -341,13 +368,6 @@ impl Told<'_> {
             None => (call.seconds_seen_up(), Flags::DURATION_DOUBTED),
         }
     }
-}
-
-/// Whether a call is over because an attempt failed, and nothing has told that it was the last.
-fn ended_by_failure(call: &Call) -> bool {
-    call.ending.is_some_and(|ending| ending.reason == EndReason::NotAnswered)
-        && call.legs.iter().any(|leg| leg.ended.is_some_and(|end| end.failed))
-        && !call.legs.iter().any(Leg::is_over)
 }
 
 /// A call that nobody asked about: its NAS only accounts, or let it through. A Stop alone takes no
@@ -423,20 +443,10 @@ fn start(draft: &mut Draft<'_>, packet: &Told<'_>) {
     if draft.call.leg(&key).is_some_and(|leg| leg.started_at.is_some() || leg.is_over()) {
         return;
     }
-    let is_of_another_invite = packet.is_of_another_invite(&draft.call);
     let (connected, flags) = packet.connect_time(&draft.call, draft.world.policy().call_seconds_max);
     see_leg(draft, packet, Some(connected), None);
     flag(draft, flags);
     confirm(draft, packet, connected);
-    // Two calls of a caller under one name would be one charge and one slot. What somebody else tells ends
-    // no call of his.
-    let is_of_its_account = packet.told.account.is_none_or(|account| draft.call.account == Some(account));
-    if is_of_another_invite && is_of_its_account {
-        flag(draft, Flags::MISMATCH);
-        if draft.call.state.may_become(CallState::Disconnecting) {
-            disconnect(draft, DisconnectReason::NotAuthorized);
-        }
-    }
 }
 
 fn interim(draft: &mut Draft<'_>, packet: &Told<'_>) {
@@ -647,7 +657,7 @@ fn see_leg(draft: &mut Draft<'_>, packet: &Told<'_>, connected: Option<Timestamp
         AccountingKind::Stop | AccountingKind::Failed => None,
     };
     let leg = Leg {
-        key: known.map_or(key, |leg| leg.key.clone()),
+        key: known.map_or(key.clone(), |leg| leg.key.completed_by(&key)),
         connected_at: connected.or(known.and_then(|leg| leg.connected_at)),
         started_at: known.and_then(|leg| leg.started_at).or(started_at),
         ended,

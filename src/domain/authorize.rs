@@ -59,9 +59,11 @@ fn check(
     let account = request.account.and_then(|key| book.account(key));
     let account = account.ok_or((RejectReason::UnknownAccount, Because::Plain))?;
     let callers = Callers { account, chain: book.payer_chain(account.customer), nas: book.nas(request.nas) };
-    let known = world
-        .find_call(request.nas, &request.identity, None)
-        .filter(|call| call.is_alive() && call.nas == request.nas && request.called.is_some());
+    let is_up = |call: &&Call| call.is_alive() && call.nas == request.nas;
+    let found = world.find_call(request.nas, &request.identity, None).filter(is_up);
+    // A newer one of its name may be over.
+    let known = found.or_else(|| world.find_alive(request.nas, &request.identity));
+    let known = known.filter(|_| request.called.is_some());
 
     if request.proof == Proof::Wrong || (known.is_none() && request.called.is_some()) {
         *attempt = count_attempt(world, now, &callers)?;
@@ -78,7 +80,7 @@ fn check(
         let session_id = &request.identity.session_id;
         let other_session = !session_id.is_empty() && !call.session_id.is_empty() && *session_id != call.session_id;
         let other = call.account != Some(account.key) || called.as_ref() != Some(&call.called) || other_session;
-        if other || is_another_invite(&callers, call, now) {
+        if other || is_another_invite(&callers, call) {
             return Err((RejectReason::IdInUse, Because::Plain));
         }
         return authorize_again(Draft::new(world, book, now, call.clone()));
@@ -100,16 +102,12 @@ fn check(
     Ok(open(Draft::new(world, book, now, call), plan, request))
 }
 
-/// An INVITE is repeated for so long, seconds: 64 times T1 (RFC 3261, 17.1.1.2).
-const INVITE_SECONDS: u64 = 32;
-
-/// Whether a caller who names calls himself has sent another INVITE under the name of a call that is up:
-/// two calls would have one slot and one charge. Where the NAS is prolonged by asking again it may be the
-/// same call.
-fn is_another_invite(callers: &Callers<'_>, call: &Call, now: Timestamp) -> bool {
+/// Whether a caller who names calls himself has sent another INVITE under the name of a call that was
+/// answered: nobody repeats one that was, and two calls would have one slot. Where the NAS is prolonged
+/// by asking again it may be the same call.
+fn is_another_invite(callers: &Callers<'_>, call: &Call) -> bool {
     let named_by_caller = callers.nas.is_some_and(|nas| nas.dialect.callers_name_calls());
-    let answered_long_ago = call.connected_at.is_some_and(|at| now > at.plus_seconds(INVITE_SECONDS));
-    named_by_caller && call.abilities.guard != Guard::Extend && answered_long_ago
+    named_by_caller && call.abilities.guard != Guard::Extend && call.connected_at.is_some()
 }
 
 /// Slot and money are taken at once; the NAS is told how long.

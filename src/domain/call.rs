@@ -232,7 +232,8 @@ pub struct LegKey {
 }
 
 /// A SIP dialog beside its Call-ID: the tags of its two sides (RFC 3261, 12), each as a number that is
-/// the same for the same tag. A callee without a tag has not answered yet.
+/// the same for the same tag. A callee without a tag has not answered yet. Who tells no tags tells
+/// INVITEs apart by something else, which stands for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Dialog {
     /// Of the From header: of the one who sent the request, which need not be the caller.
@@ -255,6 +256,11 @@ impl Dialog {
         }
     }
 
+    /// Whether both sides of both are known, and the same.
+    pub fn is_same_as(&self, other: &Dialog) -> bool {
+        self.to.is_some() && other.to.is_some() && self.agrees_with(other)
+    }
+
     /// Whether two dialogs have a side in common, as the branches of one INVITE have their caller.
     pub fn shares_a_side_with(&self, other: &Dialog) -> bool {
         other.has(self.from) || self.to.is_some_and(|to| other.has(to))
@@ -273,6 +279,13 @@ impl LegKey {
             && agree(&self.remote_address, &other.remote_address)
             && agree(&self.setup_at, &other.setup_at)
             && self.dialog.zip(other.dialog).is_none_or(|(ours, theirs)| ours.agrees_with(&theirs))
+    }
+
+    /// The same leg, with the callee of its dialog where only the other tells of one.
+    #[must_use]
+    pub fn completed_by(&self, other: &LegKey) -> LegKey {
+        let lacks_callee = self.dialog.is_none_or(|dialog| dialog.to.is_none());
+        LegKey { dialog: if lacks_callee { other.dialog.or(self.dialog) } else { self.dialog }, ..self.clone() }
     }
 }
 
@@ -295,6 +308,11 @@ impl Leg {
     /// Whether nothing more is to come of it.
     pub fn is_over(&self) -> bool {
         self.ended.is_some_and(|end| !end.failed)
+    }
+
+    /// Whether somebody talked in it, as far as is known.
+    pub fn was_answered(&self) -> bool {
+        self.connected_at.is_some() || self.ended.is_some_and(|end| end.seconds > 0)
     }
 }
 
@@ -635,6 +653,22 @@ impl Call {
     pub fn is_paying(&self, key: &LegKey) -> bool {
         let pays = key.origin == LegOrigin::Answer || self.abilities.paying_leg == PayingLeg::Originate;
         pays && key.nas == self.nas
+    }
+
+    /// Whether a leg of it is of this dialog for certain.
+    pub fn has_dialog(&self, dialog: &Dialog) -> bool {
+        self.legs.iter().filter_map(|leg| leg.key.dialog).any(|of_leg| of_leg.is_same_as(dialog))
+    }
+
+    /// Whether who talks in this dialog talks in another call of the same Call-ID, which its caller chose:
+    /// an INVITE that was answered has one dialog, and its branches before have their caller in common.
+    pub fn excludes_dialog(&self, dialog: &Dialog) -> bool {
+        let paying = self.legs.iter().filter(|leg| self.is_paying(&leg.key));
+        let told = || paying.clone().filter_map(|leg| Some((leg.key.dialog?, leg.was_answered())));
+        if told().any(|(_, answered)| answered) {
+            return !told().any(|(of_leg, answered)| answered && of_leg.agrees_with(dialog));
+        }
+        told().next().is_some() && !told().any(|(of_leg, _)| of_leg.shares_a_side_with(dialog))
     }
 
     /// Whether a leg that pays was seen.

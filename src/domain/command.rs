@@ -125,6 +125,8 @@ pub struct CallIdentity {
     pub key: Option<CallKey>,
     /// H.323 conference identifier.
     pub conf_id: Option<ConfId>,
+    /// The SIP dialog under that name, where the NAS tells dialogs apart.
+    pub dialog: Option<Dialog>,
     /// Acct-Session-Id; empty where none was sent.
     pub session_id: Box<[u8]>,
     /// Attributes, encoded as they were sent, by which the NAS finds the call for a disconnect.
@@ -160,8 +162,6 @@ pub struct Accounting {
     pub delay_seconds: Option<u32>,
     /// Set-up time.
     pub setup_at: Option<Timestamp>,
-    /// The SIP dialog, where the NAS tells its tags.
-    pub dialog: Option<Dialog>,
     /// Connect time.
     pub connected_at: Option<Timestamp>,
     /// Disconnect time.

@@ -39,18 +39,22 @@ pub fn recall<E>(
     identity: &CallIdentity,
     mut look_up: impl FnMut(PastName<'_>) -> Result<Vec<Call>, E>,
 ) -> Result<Option<Box<Call>>, E> {
+    let excludes = |call: &Call| identity.dialog.is_some_and(|dialog| call.excludes_dialog(&dialog));
     if let Some(class) = identity.class {
         match look_up(PastName::Call(class))?.into_iter().next() {
-            Some(call) if call.nas == nas => return Ok(Some(Box::new(call))),
+            Some(call) if call.nas == nas && !excludes(&call) => return Ok(Some(Box::new(call))),
             Some(_) => {}
             // It means no other call, whatever else the packet says.
             None => return Ok(None),
         }
     }
-    if let Some(key) = &identity.key
-        && let Some(call) = look_up(PastName::Key(nas, key))?.into_iter().next()
-    {
-        return Ok(Some(Box::new(call)));
+    if let Some(key) = &identity.key {
+        let mut of_key = look_up(PastName::Key(nas, key))?;
+        let has_dialog = |call: &Call| identity.dialog.is_some_and(|dialog| call.has_dialog(&dialog));
+        let newest = of_key.iter().position(|call| !excludes(call)).or((!of_key.is_empty()).then_some(0));
+        if let Some(meant) = of_key.iter().position(has_dialog).or(newest) {
+            return Ok(Some(Box::new(of_key.swap_remove(meant))));
+        }
     }
     if let Some(conf_id) = identity.conf_id
         && let Some(call) = look_up(PastName::Conference(conf_id))?.into_iter().next()

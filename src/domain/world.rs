@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::book::BookChange;
 use super::boot::{self, Boot};
 use super::call::{
-    Call, CallKey, CallState, DisconnectAnswer, DisconnectAsked, EndReason, Flags, LEGS_MAX, Leg, LegOrigin,
+    Call, CallKey, CallState, Dialog, DisconnectAnswer, DisconnectAsked, EndReason, Flags, LEGS_MAX, Leg, LegOrigin,
     Reservation,
 };
 use super::cdr::Entry;
@@ -29,6 +29,8 @@ use super::time::Timestamp;
 
 /// Days that spending is kept for: longer than any call may be, so that a cap counts whole calls.
 const DAYS_KEPT: i32 = 40;
+/// Most calls of one name that are looked through for a dialog: callers choose Call-IDs.
+const NAMESAKES_MAX: usize = 64;
 /// How long World itself knows an idempotency key; afterwards the tables do.
 const IDEMPOTENCY_SECONDS: u64 = 86_400;
 
@@ -332,7 +334,8 @@ impl World {
 
     /// Whether the call of a packet is known here; where it is not, the tables may know it.
     pub fn remembers(&self, nas: NasKey, identity: &CallIdentity) -> bool {
-        self.find_call(nas, identity, None).is_some()
+        let is_meant = |call: &Call| identity.dialog.is_none_or(|dialog| !call.excludes_dialog(&dialog));
+        self.find_call(nas, identity, None).is_some_and(is_meant)
     }
 
     pub(super) fn attempts(&self) -> &Attempts {
@@ -368,8 +371,23 @@ impl World {
     /// the name of a call only after it was authorized.
     ///
     /// A Class of a call that was forgotten means no other call, whatever else the packet says: its
-    /// name may have been given to a newer one.
+    /// name may have been given to a newer one. Where the call that is found excludes the packet's dialog,
+    /// another one of the name that has it is meant.
     pub(super) fn find_call(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
+        let found = self.find_by_name(nas, identity, event_at)?;
+        let is_excluded = |dialog: &Dialog| found.nas == nas && found.excludes_dialog(dialog);
+        let other = identity.dialog.filter(is_excluded).and_then(|dialog| self.find_dialog(nas, identity, &dialog));
+        other.or(Some(found))
+    }
+
+    /// The newest call that a NAS names so with a leg of this dialog.
+    fn find_dialog(&self, nas: NasKey, identity: &CallIdentity, dialog: &Dialog) -> Option<&Call> {
+        let ids = self.by_key.get(&(nas, identity.key.clone()?))?;
+        let mut newest = ids.iter().rev().take(NAMESAKES_MAX).filter_map(|id| self.calls.get(id));
+        newest.find(|call| call.has_dialog(dialog))
+    }
+
+    fn find_by_name(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
         if let Some(class) = identity.class {
             match self.calls.get(&class) {
                 Some(call) if call.nas == nas => return Some(call),
@@ -790,18 +808,16 @@ fn hold(call: &mut Call, money: &ReservedMoney) {
     call.reservation = Some(Reservation { number: call.reservations_made, seconds: money.seconds, is_last: false });
 }
 
-/// Where no more legs are kept: the shortest of those gives way that neither pay nor go on, or the new
-/// one is not kept.
+/// Where no more legs are kept: that gives way which matters least of those that do not go on, or the
+/// new one is not kept. Who can make legs at will, by requests that a proxy lets pass, makes short ones.
 fn make_room_for(legs: &mut [Leg], leg: &Leg) {
-    let length = |leg: &Leg| match (leg.key.origin, leg.ended) {
-        (LegOrigin::Originate, Some(end)) => Some(end.seconds),
-        _ => None,
-    };
-    let shortest = legs.iter_mut().filter_map(|leg| Some((length(leg)?, leg))).min_by_key(|(seconds, _)| *seconds);
-    if let Some((seconds, shortest)) = shortest
-        && length(leg).is_none_or(|new| new > seconds)
+    // One that was not answered matters less than any that was, and the carrier's side less than the caller's.
+    let weight = |leg: &Leg| leg.ended.map(|end| (end.seconds > 0, leg.key.origin == LegOrigin::Answer, end.seconds));
+    let least = legs.iter_mut().filter_map(|leg| Some((weight(leg)?, leg))).min_by_key(|(weight, _)| *weight);
+    if let Some((lightest, least)) = least
+        && weight(leg).is_none_or(|new| new > lightest)
     {
-        *shortest = leg.clone();
+        *least = leg.clone();
     }
 }
 

@@ -788,7 +788,6 @@ mod tests {
             event_at: None,
             delay_seconds: None,
             setup_at: None,
-            dialog: None,
             connected_at: None,
             disconnected_at: None,
             session_seconds: Some(61),

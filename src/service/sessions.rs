@@ -76,12 +76,13 @@ impl Sessions {
             let swapped = |before: Dialog, now: Dialog| {
                 before.to.is_some() && now.to.is_some() && before != now && before.agrees_with(&now)
             };
-            let are_swapped = session.dialog.zip(told.dialog).is_some_and(|(before, now)| swapped(before, now));
+            let are_swapped =
+                session.dialog.zip(told.identity.dialog).is_some_and(|(before, now)| swapped(before, now));
             let found = report.oddities.with(Oddity::TagsSwapped, are_swapped);
             match report.status {
                 AccountingKind::Start | AccountingKind::Interim => {
                     session.started |= !told.rings;
-                    session.dialog = session.dialog.or(told.dialog);
+                    session.dialog = session.dialog.or(told.identity.dialog);
                     found
                 }
                 AccountingKind::Stop => {

@@ -249,7 +249,6 @@ fn account(name: u32, kind: AccountingKind, at: Timestamp, seconds: Option<u64>)
         event_at: Some(at),
         delay_seconds: None,
         setup_at: None,
-        dialog: None,
         connected_at: None,
         disconnected_at: None,
         session_seconds: seconds,

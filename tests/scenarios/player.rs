@@ -203,6 +203,7 @@ impl Player {
             class: words.value("class").map(|name| self.call_id(name)).transpose()?,
             key: key.map(|key| CallKey(key.as_bytes().into())),
             conf_id,
+            dialog: words.dialog()?,
             session_id: session_id.as_bytes().into(),
             identification: cast::naming(words)?,
         })
@@ -257,7 +258,6 @@ impl Player {
             event_at: words.time("event")?,
             delay_seconds: words.parsed("delay")?,
             setup_at: words.time("setup")?,
-            dialog: words.dialog()?,
             connected_at: words.time("connected")?,
             disconnected_at: words.time("disconnected")?,
             session_seconds: words.parsed("session")?,

@@ -170,7 +170,6 @@ impl<J: Journal> Shop<J> {
             event_at: None,
             delay_seconds: None,
             setup_at: None,
-            dialog: None,
             connected_at: None,
             disconnected_at: None,
             session_seconds,

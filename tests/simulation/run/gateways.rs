@@ -207,7 +207,6 @@ impl Simulation {
                 DelayTimes::Nonsense => Some(1_772_494_200),
             },
             setup_at: (habits.connect_times && origin == LegOrigin::Answer).then(|| its_clock(played.began_at)),
-            dialog: None,
             connected_at: answered.filter(|_| habits.connect_times).map(its_clock),
             disconnected_at: (habits.connect_times && ends && answered.is_some()).then(|| its_clock(at)),
             session_seconds,
