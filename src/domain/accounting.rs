@@ -112,7 +112,8 @@ impl Told<'_> {
         matches!(self.told.kind, AccountingKind::Stop | AccountingKind::Failed)
     }
 
-    /// Whether it is of a dialog that is none of this call's.
+    /// Whether it is of a dialog that is none of this call's: where nobody talked in that, it tells nothing
+    /// of the call. A branch that lost, or what a caller has made up.
     fn is_beside(&self, call: &Call) -> bool {
         let dialog = self.told.identity.dialog.filter(|_| self.told.nas == call.nas);
         dialog.is_some_and(|dialog| call.excludes_dialog(&dialog))
@@ -340,8 +341,7 @@ impl Told<'_> {
 
     /// How long the leg was answered, by the first word that can be believed.
     fn duration(&self, call: &Call, leg: Option<&Leg>, call_seconds_max: u64) -> (u64, Flags) {
-        // What ends a dialog that nobody is known to have talked in tells nothing of the call.
-        if self.told.kind == AccountingKind::Failed || (leg.is_none() && self.is_beside(call)) {
+        if self.told.kind == AccountingKind::Failed {
             return (0, Flags::none());
         }
         let bound = self.seconds_bound(call, call_seconds_max);
@@ -523,7 +523,7 @@ pub(super) fn disconnect(draft: &mut Draft<'_>, why: DisconnectReason) {
 fn stop(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let key = packet.leg_key();
     let leg = draft.call.leg(&key).cloned();
-    if leg.as_ref().is_some_and(Leg::is_over) {
+    if leg.as_ref().is_some_and(Leg::is_over) || packet.is_beside(&draft.call) {
         return;
     }
     if packet.is_failed_change(leg.as_ref()) {
@@ -570,7 +570,7 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         }
         return;
     }
-    if leg.as_ref().is_some_and(Leg::is_over) {
+    if leg.as_ref().is_some_and(Leg::is_over) || packet.is_beside(&draft.call) {
         return;
     }
     let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);

@@ -39,18 +39,22 @@ pub fn recall<E>(
     identity: &CallIdentity,
     mut look_up: impl FnMut(PastName<'_>) -> Result<Vec<Call>, E>,
 ) -> Result<Option<Box<Call>>, E> {
+    let has_dialog = |call: &Call| identity.dialog.is_some_and(|dialog| call.has_dialog(&dialog));
     let excludes = |call: &Call| identity.dialog.is_some_and(|dialog| call.excludes_dialog(&dialog));
     if let Some(class) = identity.class {
         match look_up(PastName::Call(class))?.into_iter().next() {
             Some(call) if call.nas == nas && !excludes(&call) => return Ok(Some(Box::new(call))),
             Some(_) => {}
-            // It means no other call, whatever else the packet says.
-            None => return Ok(None),
+            // It means no other call, whatever else the packet says, but for one that has its dialog.
+            None => {
+                let Some((key, _)) = identity.key.as_ref().zip(identity.dialog) else { return Ok(None) };
+                let of_key = look_up(PastName::Key(nas, key))?;
+                return Ok(of_key.into_iter().find(has_dialog).map(Box::new));
+            }
         }
     }
     if let Some(key) = &identity.key {
         let mut of_key = look_up(PastName::Key(nas, key))?;
-        let has_dialog = |call: &Call| identity.dialog.is_some_and(|dialog| call.has_dialog(&dialog));
         let newest = of_key.iter().position(|call| !excludes(call)).or((!of_key.is_empty()).then_some(0));
         if let Some(meant) = of_key.iter().position(has_dialog).or(newest) {
             return Ok(Some(Box::new(of_key.swap_remove(meant))));

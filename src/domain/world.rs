@@ -371,13 +371,13 @@ impl World {
     /// the name of a call only after it was authorized.
     ///
     /// A Class of a call that was forgotten means no other call, whatever else the packet says: its
-    /// name may have been given to a newer one. Where the call that is found excludes the packet's dialog,
-    /// another one of the name that has it is meant.
+    /// name may have been given to a newer one; but for the call of that name which has the packet's dialog.
+    /// That is meant also where the call that is found excludes the dialog.
     pub(super) fn find_call(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
-        let found = self.find_by_name(nas, identity, event_at)?;
-        let is_excluded = |dialog: &Dialog| found.nas == nas && found.excludes_dialog(dialog);
-        let other = identity.dialog.filter(is_excluded).and_then(|dialog| self.find_dialog(nas, identity, &dialog));
-        other.or(Some(found))
+        let found = self.find_by_name(nas, identity, event_at);
+        let is_other = |dialog: &Dialog| found.is_none_or(|call| call.nas == nas && call.excludes_dialog(dialog));
+        let other = identity.dialog.filter(is_other).and_then(|dialog| self.find_dialog(nas, identity, &dialog));
+        other.or(found)
     }
 
     /// The newest call that a NAS names so with a leg of this dialog.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringfence::domain::book::Book;
-use ringfence::domain::call::{Call, CallState, DisconnectAnswer, EndReason, LegOrigin};
+use ringfence::domain::call::{Call, CallState, Dialog, DisconnectAnswer, EndReason, LegOrigin};
 use ringfence::domain::cdr::{Entry, EntryKind};
 use ringfence::domain::command::{Accounting, AccountingKind, Command, NasAsked, Restart};
 use ringfence::domain::decision::{Effect, Event, Reply, ReservedMoney};
@@ -140,6 +140,8 @@ struct AuditedCall {
     seen_at: Option<Timestamp>,
     /// A Stop has counted: the call is proven down.
     is_stopped: bool,
+    /// Dialogs without an answer that a Stop has ended.
+    dialogs_over: Vec<Dialog>,
     /// A late Stop of the side that pays has corrected it.
     is_corrected: bool,
     charged_seconds: u64,
@@ -321,7 +323,7 @@ impl Auditor {
             }
             Event::Revived { call } => {
                 self.revived += 1;
-                self.revive(*call);
+                self.revive(record, *call);
             }
             Event::Recalled(call) => {
                 let is_known_over = self.calls.get(&call.id).is_some_and(|known| !known.is_alive);
@@ -460,6 +462,7 @@ impl Auditor {
             connected_at: None,
             seen_at: None,
             is_stopped: false,
+            dialogs_over: Vec::new(),
             is_corrected: false,
             charged_seconds: 0,
             entries: BTreeMap::new(),
@@ -562,6 +565,15 @@ impl Auditor {
             self.check("rate", rule == expected, || format!("{id}: told {rule:?} instead of {expected:?}"));
             payer.told = rule;
         }
+        // What is held pays for less now. The price never falls as seconds grow.
+        let pays_for =
+            |seconds: u64| call.payers.iter().all(|payer| payer.price(seconds) <= payer.reserved + payer.charged);
+        let (mut paid, mut unpaid) = (0, call.reserved_seconds + 1);
+        while paid + 1 < unpaid {
+            let middle = paid.midpoint(unpaid);
+            if pays_for(middle) { paid = middle } else { unpaid = middle }
+        }
+        call.reserved_seconds = paid;
         self.calls.insert(id, call);
     }
 
@@ -640,6 +652,11 @@ impl Auditor {
         // That an attempt failed proves nothing of the next one.
         let failed = matches!(record.command, Command::Account(told) if told.kind == AccountingKind::Failed);
         call.is_stopped = matches!(settled.ending.reason, EndReason::Stopped | EndReason::NotAnswered) && !failed;
+        // Where dialogs are told, a Stop without an answer proves the end of its own only.
+        if let (EndReason::NotAnswered, Some(dialog)) = (settled.ending.reason, dialog_of(record)) {
+            call.is_stopped = false;
+            call.dialogs_over.extend((!failed).then_some(dialog));
+        }
         call.charged_seconds = seconds;
         self.calls.insert(id, call);
     }
@@ -699,7 +716,10 @@ impl Auditor {
             || told.kind == AccountingKind::Failed);
         self.check("law 5", !call.is_alive && is_stop, || format!("{id} is corrected while it is up, or by no Stop"));
         let by_payer = matches!(record.command, Command::Account(told) if told.origin == LegOrigin::Answer);
-        self.check("law 5", !(by_payer && call.is_corrected), || format!("{id} is corrected once more"));
+        // Where dialogs are told, the Stop of another one may know of a longer talk.
+        let is_longer = dialog_of(record).is_some() && corrected.seconds > call.charged_seconds;
+        let is_once_more = by_payer && call.is_corrected && !is_longer;
+        self.check("law 5", !is_once_more, || format!("{id} is corrected once more"));
         call.is_corrected = call.is_corrected || by_payer;
         self.take_cdr(corrected.cdr.id.0);
         let mut expected = Vec::new();
@@ -720,11 +740,13 @@ impl Auditor {
         self.calls.insert(id, call);
     }
 
-    fn revive(&mut self, id: CallId) {
+    fn revive(&mut self, record: &Record<'_>, id: CallId) {
         let Some(mut call) = self.calls.remove(&id) else {
             return self.fault("law 4", format!("{id} is revived, but never began"));
         };
-        self.check("law 5", !call.is_alive && !call.is_stopped, || {
+        let is_over = |dialog: Dialog| call.dialogs_over.iter().any(|over| over.agrees_with(&dialog));
+        let is_proven_down = call.is_stopped || dialog_of(record).is_some_and(is_over);
+        self.check("law 5", !call.is_alive && !is_proven_down, || {
             format!("{id} is revived though it is up, or a Stop has proven it down")
         });
         if !call.is_alive {
@@ -1027,6 +1049,14 @@ fn claimed_restart(told: &Restart, now: Timestamp) -> Timestamp {
     let by_clock = told.event_at.filter(|at| *at <= now && now.millis() - at.millis() <= 300_000);
     let age = told.delay_seconds.filter(|age| *age <= 3_600).unwrap_or(0);
     by_clock.unwrap_or(now.minus_seconds(age.into()))
+}
+
+/// The SIP dialog that a packet tells of.
+fn dialog_of(record: &Record<'_>) -> Option<Dialog> {
+    match record.command {
+        Command::Account(told) => told.identity.dialog,
+        _ => None,
+    }
 }
 
 /// A Stop that opened its call takes no slot.

@@ -147,6 +147,8 @@ fn seeds_break_no_law() {
         ("cancelled", sum(|outcome| outcome.cancelled)),
         ("failed before an answer", sum(|outcome| outcome.failed_before_answer)),
         ("changed while up", sum(|outcome| outcome.changed_while_up)),
+        ("called twice under one name", sum(|outcome| outcome.called_twice)),
+        ("forged within a call", sum(|outcome| outcome.forged)),
         ("rejected: no credit", rejected("no_credit")),
         ("rejected: daily limit", rejected("spend_limit")),
         ("rejected: calls limit", rejected("calls_limit")),

@@ -48,6 +48,8 @@ pub struct Outcome {
     pub cancelled: u64,
     pub failed_before_answer: u64,
     pub changed_while_up: u64,
+    pub called_twice: u64,
+    pub forged: u64,
     pub most_calls_known: usize,
     pub rejected: BTreeMap<&'static str, u64>,
     pub charged_by: BTreeMap<&'static str, u64>,
@@ -65,6 +67,7 @@ pub struct Setting {
 }
 
 /// One call as it really is, at its gateway.
+#[derive(Clone)]
 struct Played {
     gateway: usize,
     account: AccountKey,
@@ -80,6 +83,8 @@ struct Played {
     timeout: Option<u64>,
     attempts: u32,
     is_confusing: bool,
+    /// Numbers of the tags of caller and callee.
+    tags: (u64, u64),
 }
 
 /// Something that is going to happen.
@@ -91,6 +96,7 @@ enum Happening {
     Retry { packet: usize },
     ReplyArrives { packet: usize, reply: Reply },
     Rings { call: usize },
+    Forges { call: usize },
     Answered { call: usize },
     Fails { call: usize },
     Interim { call: usize },

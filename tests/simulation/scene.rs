@@ -58,6 +58,11 @@ pub struct Habits {
     pub reinvites: bool,
     /// Tells that the called side rings.
     pub tells_progress: bool,
+    /// Tells the tags of both sides.
+    pub tells_tags: bool,
+    /// Its callers know the protocol: they call twice under one name, and have it tell of dialogs that
+    /// nobody is in.
+    pub has_sly_callers: bool,
 }
 
 /// What a gateway does with a packet that stays unanswered.
@@ -243,7 +248,7 @@ fn account(rng: &mut Rng, key: u32, customer: u32) -> Account {
 }
 
 /// Kinds of gateway; every scene has one of each.
-const KINDS: usize = 10;
+const KINDS: usize = 11;
 
 fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
     let nas = NasKey(FIRST_NAS + kind as u32);
@@ -271,6 +276,8 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
         reports_cancels: false,
         reinvites: false,
         tells_progress: rng.u8(..4) == 0,
+        tells_tags: false,
+        has_sly_callers: false,
     };
     if habits.keeps_backlog {
         // What comes so late must say of when it is, or nobody can tell it from another call.
@@ -332,6 +339,15 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
             habits.obeys_disconnect = false;
             guard = [None, Some(Guard::Chunk), Some(Guard::Extend)][rng.usize(..3)];
         }
+        // A proxy that lets anything pass.
+        10 => {
+            dialect = DialectName::Kamailio;
+            habits.interims = false;
+            habits.reports_cancels = true;
+            habits.reinvites = rng.bool();
+            habits.tells_tags = true;
+            habits.has_sly_callers = true;
+        }
         // A proxy: no periodic interims, no names before accounting, no Stop where it cuts by itself.
         _ => {
             dialect = DialectName::Kamailio;
@@ -340,6 +356,7 @@ fn gateway(rng: &mut Rng, kind: usize) -> (Nas, Habits) {
             habits.reuses_names = rng.bool();
             habits.reports_cancels = rng.bool();
             habits.reinvites = true;
+            habits.tells_tags = rng.bool();
             missing_stop = [None, Some(MissingStop::LastSeen)][rng.usize(..2)];
         }
     }

@@ -217,6 +217,7 @@ pub fn identity(name: &str) -> CallIdentity {
         class: None,
         key: Some(CallKey(name.as_bytes().into())),
         conf_id: Some(conf_id(name)),
+        dialog: None,
         session_id: format!("session of {name}").into_bytes().into(),
         identification: (*b"raw").into(),
     }

@@ -1,6 +1,6 @@
 //! What happens at the gateways: calls as they really are, and what their gateways tell of them.
 
-use ringfence::domain::call::{CallKey, LegOrigin};
+use ringfence::domain::call::{CallKey, Dialog, LegOrigin};
 use ringfence::domain::command::{
     Accounting, AccountingKind, Authorize, CallIdentity, Command, NasAsked, Proof, Restart,
 };
@@ -22,6 +22,8 @@ struct Telling {
     by_change: bool,
     /// It has no session time.
     is_timeless: bool,
+    /// The tags of a dialog that is not the call's.
+    tags: Option<(u64, u64)>,
 }
 
 impl Simulation {
@@ -34,6 +36,7 @@ impl Simulation {
             Happening::Retry { packet } => self.retry(packet),
             Happening::ReplyArrives { packet, reply } => self.reply_arrives(packet, reply),
             Happening::Rings { call } => self.rings(call),
+            Happening::Forges { call } => self.forges(call),
             Happening::Answered { call } => self.answered(call),
             Happening::Fails { call } => self.fails(call),
             Happening::Interim { call } => self.interim(call),
@@ -93,6 +96,7 @@ impl Simulation {
             timeout: None,
             attempts: 0,
             is_confusing,
+            tags: (u64::MAX - call as u64, call as u64),
         });
         let by_wrong_clock = habits.clock_offset_millis != 0;
         self.auditor.real_calls.push(RealCall { by_wrong_clock, ..RealCall::default() });
@@ -142,6 +146,7 @@ impl Simulation {
             class: played.class.filter(|_| habits.returns_class),
             key: Some(CallKey(key.into_bytes().into())),
             conf_id,
+            dialog: None,
             session_id: session.into_bytes().into(),
             identification: Box::default(),
         }
@@ -151,11 +156,49 @@ impl Simulation {
         self.live.insert(call);
         let setup = self.rng.u64(500..20_000);
         let habits = &self.gateways[self.calls[call].gateway];
+        let is_sly = habits.has_sly_callers;
         if habits.tells_progress && !habits.stop_only {
             self.schedule_in(setup / 2, Happening::Rings { call });
         }
         let happening = if self.rng.u8(..5) == 0 { Happening::Fails { call } } else { Happening::Answered { call } };
         self.schedule_in(setup, happening);
+        if is_sly && self.rng.bool() {
+            let millis = self.rng.u64(1..60_000);
+            self.schedule_in(millis, Happening::Forges { call });
+        }
+        if is_sly && self.rng.u8(..3) == 0 {
+            self.call_twice(call);
+        }
+    }
+
+    /// Another INVITE of the name and caller of a call that was let in: what it was granted is this one's too.
+    fn call_twice(&mut self, call: usize) {
+        self.outcome.called_twice += 1;
+        let second = self.calls.next();
+        let first = &self.calls[call];
+        let tags = (first.tags.0, second as u64);
+        let second_call = Played { began_at: self.now, tags, ..first.clone() };
+        self.calls.push(second_call);
+        self.auditor.real_calls.push(RealCall::default());
+        self.ring(second);
+    }
+
+    /// A request of a dialog that nobody is in, which the gateway takes for a part of a call and tells of.
+    fn forges(&mut self, call: usize) {
+        if self.calls[call].ended_at.is_some() {
+            return;
+        }
+        self.outcome.forged += 1;
+        let played = &self.calls[call];
+        let invented = (1 << 32) + self.rng.u64(..1 << 20);
+        let kind = if played.answered_at.is_some() && self.rng.bool() {
+            AccountingKind::Interim
+        } else {
+            AccountingKind::Stop
+        };
+        let caller = if self.rng.u8(..4) == 0 { invented + (1 << 21) } else { played.tags.0 };
+        let tags = Some((caller, invented));
+        self.tell(call, kind, LegOrigin::Answer, Telling { tags, by_change: true, ..Telling::default() });
     }
 
     fn rings(&mut self, call: usize) {
@@ -176,7 +219,13 @@ impl Simulation {
         let its_clock = |at: Timestamp| at.plus_millis(habits.clock_offset_millis);
         let ends = matches!(kind, AccountingKind::Stop | AccountingKind::Failed);
         let hunting_failed = telling.attempt > 0;
-        let answered = played.answered_at.filter(|_| !hunting_failed);
+        let is_forged = telling.tags.is_some();
+        let answered = played.answered_at.filter(|_| !hunting_failed && !is_forged);
+        let mut identity = self.identity(call, origin);
+        let (from, to) = telling.tags.unwrap_or(played.tags);
+        // Who hangs up stands first.
+        let (from, to) = if ends && call.is_multiple_of(3) { (to, from) } else { (from, to) };
+        identity.dialog = habits.tells_tags.then_some(Dialog { from, to: Some(to) });
         // The carrier's side counts longer.
         let longer = u64::from(origin == LegOrigin::Originate);
         let up = answered.map(|from| at.seconds_since(from)).map(|up| if up > 0 { up + longer } else { up });
@@ -191,7 +240,7 @@ impl Simulation {
         let told = Accounting {
             nas: habits.nas,
             kind,
-            identity: self.identity(call, origin),
+            identity,
             origin,
             remote_address: (origin == LegOrigin::Originate)
                 .then(|| format!("198.51.100.{}", telling.attempt + 1).parse().expect("an address")),
@@ -221,7 +270,7 @@ impl Simulation {
             Failover::No => 3,
             _ => 1,
         };
-        self.send(Some(call), gateway, Command::Account(Box::new(told)), tries);
+        self.send(Some(call).filter(|_| !is_forged), gateway, Command::Account(Box::new(told)), tries);
     }
 
     fn reply_arrives(&mut self, packet: usize, reply: Reply) {
@@ -257,11 +306,13 @@ impl Simulation {
         if played.ended_at.is_some() {
             return;
         }
-        let hunts = self.gateways[played.gateway].reports_cancels && self.rng.u8(..4) == 0;
+        let habits = &self.gateways[played.gateway];
+        let hunts = habits.reports_cancels && self.rng.u8(..4) == 0;
         if hunts {
             // The first attempt failed, which proxies tell before the next one is answered.
             self.outcome.failed_before_answer += 1;
-            self.account(call, AccountingKind::Failed, LegOrigin::Answer);
+            let tags = habits.tells_tags.then(|| (self.calls[call].tags.0, (2 << 32) + call as u64));
+            self.tell(call, AccountingKind::Failed, LegOrigin::Answer, Telling { tags, ..Telling::default() });
         }
         let played = &mut self.calls[call];
         played.answered_at = Some(now);
@@ -396,6 +447,14 @@ impl Simulation {
         let by_class = |call: &usize| self.calls[*call].class == Some(id);
         let by_name = |call: &usize| self.identity(*call, LegOrigin::Answer).key == known.key;
         let newest = || self.live.iter().copied().rev().filter(at_gateway);
+        let dialogs: Vec<Dialog> = known.legs.iter().filter_map(|leg| leg.key.dialog).collect();
+        let by_dialog = |call: &usize| {
+            let (from, to) = self.calls[*call].tags;
+            dialogs.iter().any(|dialog| dialog.is_same_as(&Dialog { from, to: Some(to) }))
+        };
+        if !dialogs.is_empty() {
+            return newest().find(by_dialog);
+        }
         newest().find(by_class).or_else(|| newest().find(by_name))
     }
 

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 
 use fastrand::Rng;
 use ringfence::domain::call::{Call, DisconnectAnswer};
-use ringfence::domain::command::{CallIdentity, Command, NasAnswered, NasAsked, Proof};
+use ringfence::domain::command::{AccountingKind, CallIdentity, Command, NasAnswered, NasAsked, Proof};
 use ringfence::domain::decision::{Accept, Effect, Reply};
 use ringfence::domain::error_cause::SESSION_CONTEXT_NOT_FOUND;
 use ringfence::domain::id::{CallId, NasKey};
@@ -223,8 +223,24 @@ impl Simulation {
             told.recalled = self.recall(told.nas, &told.identity).map(Box::new);
             self.outcome.recalled += u64::from(told.recalled.is_some());
         }
+        let call = call.filter(|call| self.is_of_one_call(*call, &command));
         self.decide(command, call, Some(packet));
         self.commit_perhaps();
+    }
+
+    /// Whether a packet can be of one call only. Of several under one name a question may mean any, and so
+    /// may what ends a dialog that nobody talked in.
+    fn is_of_one_call(&self, call: usize, command: &Command) -> bool {
+        let talked = match command {
+            Command::Account(told) => match told.kind {
+                AccountingKind::Start => true,
+                AccountingKind::Interim => !told.rings,
+                AccountingKind::Stop => told.session_seconds.is_some_and(|seconds| seconds > 0),
+                AccountingKind::Failed => false,
+            },
+            _ => false,
+        };
+        talked || !self.gateways[self.calls[call].gateway].has_sly_callers
     }
 
     /// What the tables know of a packet's call.
