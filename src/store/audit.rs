@@ -202,6 +202,7 @@ fn fields_of_nas(nas: &Nas) -> Vec<Field> {
         field("dialect", nas.dialect),
         maybe("time_zone", nas.habits.time_zone),
         maybe("causes", nas.habits.causes),
+        list("cause_codes", nas.habits.cause_codes.iter().map(|(sent, meant)| format!("{sent}={meant}"))),
         maybe("reply_style", nas.habits.reply_style),
         list("layout_vendors", &nas.habits.layout_vendors),
         maybe("boxes", nas.habits.boxes),
