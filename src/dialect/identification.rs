@@ -204,11 +204,11 @@ mod tests {
         assert_eq!(of(Boxes::Many, name, None, None), by_name);
         for everybodys in [[127, 0, 0, 1], [0; 4]] {
             assert_eq!(of(Boxes::Many, name, Some(everybodys), Some([0; 16])), by_name);
-            assert_eq!(of(Boxes::Many, None, Some(everybodys), None), []);
+            assert_eq!(of(Boxes::Many, None, Some(everybodys), None), [0; 0]);
         }
         assert_eq!(of(Boxes::Named, name, v4, v6), by_name);
         assert_eq!(of(Boxes::Named, None, v4, v6), by_v4);
-        assert_eq!(of(Boxes::One, name, v4, v6), []);
+        assert_eq!(of(Boxes::One, name, v4, v6), [0; 0]);
     }
 
     #[test]
