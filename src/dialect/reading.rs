@@ -92,7 +92,14 @@ fn leg(
     let time = |value: Option<&[u8]>, is_believed: bool| {
         value.filter(|_| is_believed).and_then(|value| h323::time(value, profile.time_zone.seconds()))
     };
-    let connected_at = time(fields.connect_time, believed.connect_time);
+    let told_seconds = fields
+        .session_time
+        .filter(|_| believed.interim_session_time || !interim)
+        .or(fields.call_duration.filter(|_| ends))
+        .and_then(value::integer);
+    let is_record = kind == AccountingKind::Stop && is_record_of_a_call(fields);
+    let answered_at = event_at(fields).filter(|_| is_record);
+    let connected_at = time(fields.connect_time, believed.connect_time).or(answered_at);
     // It is on its way, and nobody has answered it.
     let is_routed = profile.starts_before_answer && kind == AccountingKind::Start && connected_at.is_none();
     Accounting {
@@ -106,25 +113,32 @@ fn leg(
         account: None,
         caller: caller(fields),
         called: called(fields),
-        event_at: event_at(fields),
+        event_at: match answered_at {
+            Some(at) => Some(at.plus_seconds(told_seconds.unwrap_or(0).into())),
+            None => event_at(fields),
+        },
         delay_seconds: delay_seconds(fields, profile),
         setup_at: time(fields.setup_time, believed.setup_time),
         dialog: dialog(fields),
         connected_at,
         // While a leg is up its end is not known: what stands there then is made up.
         disconnected_at: time(fields.disconnect_time, believed.disconnect_time && ends),
-        session_seconds: fields
-            .session_time
-            .filter(|_| believed.interim_session_time || !interim)
-            .or(fields.call_duration.filter(|_| ends))
-            .and_then(value::integer)
-            .map(u64::from),
+        session_seconds: told_seconds.map(u64::from),
         cause: cause(fields, nas, profile).filter(|_| ends),
         rings: rings || is_routed,
         may_be_periodic: interim && fields.sip_method.is_none(),
         recalled: None,
         packet: None,
     }
+}
+
+/// Sip-Method of an INVITE, alike with Kamailio and OpenSIPS.
+const INVITE: u32 = 1;
+
+/// Whether a Stop is the one record that OpenSIPS makes of a whole call: it tells how long the call was, under
+/// the INVITE that began it, and Event-Timestamp is then when it was answered (`acc_aaa_cdrs` of its acc.c).
+fn is_record_of_a_call(fields: &Fields<'_>) -> bool {
+    fields.call_duration.is_some() && fields.sip_method.and_then(value::integer) == Some(INVITE)
 }
 
 /// The number that calls: as it came in, where only AVPairs tell it.

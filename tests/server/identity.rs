@@ -160,6 +160,11 @@ fn what_a_client_gets_wrong_is_counted_by_name() {
     });
     tell(STOP, "s1", &|request| tags(request, "t", "f"));
     tell(FAILED, "s1", &|_| {});
+    for (status, at) in [(INTERIM, 0), (7, 946_684_799), (INTERIM, u32::MAX)] {
+        tell(status, "s1", &|request| {
+            request.integer(kind::EVENT_TIMESTAMP, at);
+        });
+    }
     gateway.ask(daemon.auth(), &gateway.access("secret1", "s2"));
     tell(STOP, "s2", &|request| {
         request.integer(kind::ACCT_SESSION_TIME, 1);
@@ -180,6 +185,9 @@ fn what_a_client_gets_wrong_is_counted_by_name() {
         ("tags_swapped", "1"),
         ("start_missing", "1"),
         ("failed_after_stop", "1"),
+        ("event_time_old", "2"),
+        ("event_time_ahead", "1"),
+        ("never_told_of", "0"),
     ];
     assert_eq!(counted, expected);
     assert!(page.contains("ringfence_oddities_total{nas=\"gw6\",oddity=\"tags_swapped\"} 0\n"), "each NAS its own");
