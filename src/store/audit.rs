@@ -362,6 +362,15 @@ mod tests {
     }
 
     #[test]
+    fn it_is_told_which_causes_are_meant() {
+        let BookChange::PutNas(mut it) = nas("testing123") else { unreachable!("that is what nas() makes") };
+        it.habits.cause_codes = vec![(17, 486), (200, 16)];
+        let line = change_line(&book(), &BookChange::PutNas(it)).unwrap();
+        let told: Vec<_> = line.fields.iter().map(|field| (&*field.name, field.to.as_deref())).collect();
+        assert_eq!(told, [("cause_codes", Some("17=486, 200=16"))]);
+    }
+
+    #[test]
     fn what_changes_nothing_is_not_told() {
         assert_eq!(change_line(&book(), &customer(0)), None);
     }
