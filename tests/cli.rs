@@ -1618,6 +1618,8 @@ fn habits_are_set(served: &Served) {
     served.done(&["nas", "set", "g", "--time-zone", "-03:00", "--causes", "decimal", "--reply-style", "bare"]);
     served.done(&["nas", "set", "g", "--layout-vendor", "9", "--layout-vendor", "6618", "--boxes", "one"]);
     served.done(&["nas", "set", "g", "--paying-leg", "originate"]);
+    served.done(&["nas", "set", "g", "--cause-code", "17=486", "--cause-code", "200=16", "--cause-code", "9=1"]);
+    served.done(&["nas", "set", "g", "--cause-code", "9=none"]);
     let set = served.json(&["nas", "show", "g"]);
     for (member, value) in [
         ("time_zone", json!("-03:00")),
@@ -1625,19 +1627,29 @@ fn habits_are_set(served: &Served) {
         ("reply_style", json!("bare")),
         ("layout_vendors", json!([9, 6618])),
         ("boxes", json!("one")),
+        ("cause_codes", json!({ "17": 486, "200": 16 })),
         ("paying_leg", json!("originate")),
     ] {
         assert_eq!(of(&set, member), value, "{member}");
     }
     let shown = served.done(&["nas", "show", "g"]);
-    assert!(shown.contains("-03:00") && shown.contains("9, 6618"), "{shown}");
+    for line in ["-03:00", "9, 6618", "17=486, 200=16"] {
+        assert!(shown.contains(line), "{line} in {shown}");
+    }
     let exported = served.done(&["export"]);
-    for line in ["time_zone = \"-03:00\"", "layout_vendors = [9, 6618]", "paying_leg = \"originate\""] {
+    for line in [
+        "time_zone = \"-03:00\"",
+        "layout_vendors = [9, 6618]",
+        "paying_leg = \"originate\"",
+        "[nas.cause_codes]\n17 = 486\n200 = 16",
+    ] {
         assert!(exported.contains(line), "{line} in {exported}");
     }
     for (option, value, why) in [
         ("--time-zone", "BRT", "time_zone: must be an offset from UTC such as -03:00 or +05:30, up to 14:00"),
         ("--layout-vendor", "0", "layout_vendors: a vendor must be 1 to 16777215 (is 0)"),
+        ("--cause-code", "17=200", "cause_codes.\"17\": must be 1 to 127 (Q.850) or 300 to 699 (SIP) (is 200)"),
+        ("--cause-code", "0x11=16", "cause_codes.\"0x11\": is no code: it is a number of 0 to 65535, such as 17"),
     ] {
         let told = served.fails(1, &["nas", "set", "g", option, value]);
         assert!(told.contains(why), "{told}");
@@ -1652,7 +1664,7 @@ fn habits_are_set(served: &Served) {
     served.done(&["nas", "remove", "pbx", "--yes"]);
 
     let back = "--time-zone default --causes default --reply-style default --layout-vendor none --boxes default \
-                --paying-leg answer";
+                --paying-leg answer --cause-code none";
     let back: Vec<&str> = ["nas", "set", "g"].into_iter().chain(back.split_ascii_whitespace()).collect();
     served.done(&back);
     assert_eq!(served.json(&["nas", "show", "g"]), usual);

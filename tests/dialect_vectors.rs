@@ -4,7 +4,7 @@
 //!
 //! - `case TITLE` begins a case, `dialect NAME` says whose packet it is (kept for the cases below).
 //! - `nas KEY=VALUE...` says what the operator set for it: `route=TEXT`, `code=REASON:CODE`, or a habit:
-//!   `time_zone`, `causes`, `reply_style`, `layout_vendor`, `boxes`, which is `one` if nothing is said;
+//!   `time_zone`, `causes`, `cause` (SENT:MEANT), `reply_style`, `layout_vendor`, `boxes`, which is `one` if nothing is said;
 //!   `nas` alone takes all back, and so does `dialect`.
 //! - `packet HEX` is a whole datagram; or `access` / `accounting` begins one, and each line after
 //!   it is an attribute: `31 "text"`, `46 =61` (a number of 32 bits), `24 0a0b` (hexadecimal), or
@@ -147,7 +147,12 @@ impl Runner {
                 ("reply_style", style) => {
                     self.nas.habits.reply_style = Some(style.parse().map_err(|_| "not a style")?);
                 }
-                ("boxes", boxes) => self.nas.habits.boxes = Some(boxes.parse().map_err(|_| "one or many")?),
+                ("cause", code) => {
+                    let (sent, meant) = code.split_once(':').ok_or("SENT:MEANT")?;
+                    let number = |text: &str| text.parse::<u16>().map_err(|_| "not a cause");
+                    self.nas.habits.cause_codes.push((number(sent)?, number(meant)?));
+                }
+                ("boxes", boxes) => self.nas.habits.boxes = Some(boxes.parse().map_err(|_| "one, many or named")?),
                 ("layout_vendor", vendor) => {
                     self.nas.habits.layout_vendors.push(vendor.parse().map_err(|_| "not a vendor")?);
                 }

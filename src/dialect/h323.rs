@@ -229,17 +229,18 @@ pub fn call_origin(value: &[u8]) -> LegOrigin {
     if trimmed(value).eq_ignore_ascii_case(b"originate") { LegOrigin::Originate } else { LegOrigin::Answer }
 }
 
-/// Cause after Q.850: 1 to 127. 0 is what gateways write where there is none. It may be said again in
-/// another base behind it (`22 (0x16)`, in AudioCodes' manuals).
-pub fn disconnect_cause(value: &[u8], base: CauseBase) -> Option<u16> {
+/// The number of a cause, which is one of Q.850 where it is 1 to 127. 0 is what gateways write where there is
+/// none. It may be said again in another base behind it (`22 (0x16)`, in AudioCodes' manuals).
+pub fn disconnect_cause(value: &[u8], base: CauseBase) -> Option<u32> {
     let text = short_text(value, 16)?;
     let text = text.split_once(" (").map_or(text, |(cause, _)| cause);
-    let cause = match (text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")), base) {
-        (Some(digits), _) => hexadecimal(digits, 4)?,
-        (None, CauseBase::Hexadecimal) => hexadecimal(text, 4)?,
-        (None, CauseBase::Decimal) => decimal(text, 4)?.into(),
-    };
-    u16::try_from(cause).ok().filter(|cause| (1..=127).contains(cause))
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let hexadecimal = |digits| u32::try_from(hexadecimal(digits, 4)?).ok();
+    match (digits, base) {
+        (Some(digits), _) => hexadecimal(digits),
+        (None, CauseBase::Hexadecimal) => hexadecimal(text),
+        (None, CauseBase::Decimal) => decimal(text, 4),
+    }
 }
 
 /// A number of 1 to so many decimal digits, at most 9, and nothing else.
@@ -517,10 +518,11 @@ mod tests {
         assert_eq!(hexadecimal("2F "), Some(47));
         assert_eq!(decimal("16"), Some(16));
         assert_eq!((hexadecimal("0x10"), decimal("0X10")), (Some(16), Some(16)));
-        for none in ["", "0", "80", "+1", "-1", "normal", "0x", "0000010"] {
+        for none in ["", "+1", "-1", "normal", "0x", "0000010"] {
             assert_eq!(hexadecimal(none), None, "{none}");
         }
-        assert_eq!((decimal("128"), decimal("1f")), (None, None));
+        assert_eq!((hexadecimal("0"), hexadecimal("80")), (Some(0), Some(128)), "numbers, though not of Q.850");
+        assert_eq!((decimal("128"), decimal("1f")), (Some(128), None));
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! A gateway may compare the texts of a Disconnect-Request with its own without understanding
 //! them, so the canonical form of, say, a conference identifier would name no call there.
 
+use std::net::IpAddr;
+
+use crate::domain::habits::Boxes;
 use crate::wire::kind;
 use crate::wire::packet::{Packet, VendorAttribute};
 
@@ -76,6 +79,39 @@ pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
 /// too, so that a call and its box can be compared.
 const SENDER: [u8; 3] = [kind::NAS_IDENTIFIER, kind::NAS_IP_ADDRESS, kind::NAS_IPV6_ADDRESS];
 
+/// The one attribute by which a packet names the box that its call is of, as in an identification; empty where
+/// boxes are not told apart, or nothing names one.
+///
+/// Gateways write their address into every packet, and a name of their own in some kinds of packets only, as
+/// they are set up: so the address comes first, else a Stop would not be of the call of its Start. An address
+/// that every machine has names no box.
+pub(super) fn call_box(packet: &Packet<'_>, boxes: Boxes) -> Box<[u8]> {
+    let [name, v4, v6] = SENDER;
+    let order = match boxes {
+        Boxes::One => return Box::default(),
+        Boxes::Many => [v4, v6, name],
+        Boxes::Named => [name, v4, v6],
+    };
+    let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
+    let first = order.into_iter().find_map(|kind| {
+        Some((kind, packet.all(kind).find(|value| !value.is_empty() && !is_everybodys(kind, value))?))
+    });
+    if let Some((kind, value)) = first {
+        kept.plain(kind, value);
+    }
+    kept.bytes.into_boxed_slice()
+}
+
+/// An address that is none, or that a machine has for itself.
+fn is_everybodys(kind: u8, value: &[u8]) -> bool {
+    let address = match kind {
+        kind::NAS_IP_ADDRESS => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
+        kind::NAS_IPV6_ADDRESS => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),
+        _ => None,
+    };
+    address.is_some_and(|address| address.is_unspecified() || address.is_loopback())
+}
+
 /// The first of each attribute that names the box that sent a packet.
 pub(super) fn sender(packet: &Packet<'_>) -> Box<[u8]> {
     let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
@@ -139,6 +175,40 @@ mod tests {
         assert_eq!(*sender(&packet), [32, 4, b'g', b'w', 4, 6, 192, 0, 2, 1]);
         let kept = of(&packet, &profile::RFC);
         assert_eq!(*kept, [4, 6, 192, 0, 2, 1, 32, 4, b'g', b'w'], "in the order of the packet");
+    }
+
+    #[test]
+    fn a_call_is_of_one_box_whichever_of_its_names_stand_in_a_packet() {
+        let of = |boxes: Boxes, name: Option<&str>, v4: Option<[u8; 4]>, v6: Option<[u8; 16]>| {
+            let mut request = RequestBuilder::new(Code::ACCOUNTING_REQUEST, 1);
+            name.into_iter().for_each(|name| {
+                request.text(kind::NAS_IDENTIFIER, name);
+            });
+            v4.into_iter().for_each(|address| {
+                request.attribute(kind::NAS_IP_ADDRESS, &address);
+            });
+            v6.into_iter().for_each(|address| {
+                request.attribute(kind::NAS_IPV6_ADDRESS, &address);
+            });
+            let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+            call_box(&Packet::decode(&bytes).unwrap(), boxes).into_vec()
+        };
+        let (name, v4, v6) = (Some("gw"), Some([10, 0, 0, 1]), Some([0xfd; 16]));
+        let by_v4 = [4, 6, 10, 0, 0, 1];
+        for names in [(name, v4, None), (None, v4, None), (name, v4, v6), (None, v4, v6)] {
+            assert_eq!(of(Boxes::Many, names.0, names.1, names.2), by_v4, "{names:?}");
+        }
+        let by_v6 = of(Boxes::Many, None, None, v6);
+        assert_eq!((by_v6.len(), of(Boxes::Many, name, None, v6)), (18, by_v6));
+        let by_name = [32, 4, b'g', b'w'];
+        assert_eq!(of(Boxes::Many, name, None, None), by_name);
+        for everybodys in [[127, 0, 0, 1], [0; 4]] {
+            assert_eq!(of(Boxes::Many, name, Some(everybodys), Some([0; 16])), by_name);
+            assert_eq!(of(Boxes::Many, None, Some(everybodys), None), [0; 0]);
+        }
+        assert_eq!(of(Boxes::Named, name, v4, v6), by_name);
+        assert_eq!(of(Boxes::Named, None, v4, v6), by_v4);
+        assert_eq!(of(Boxes::One, name, v4, v6), [0; 0]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What a profile makes of a packet's values: the reading that dialects share.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::call::{CallKey, Dialog, LegOrigin};
 use crate::domain::command::{Accounting, AccountingKind, CallIdentity};
-use crate::domain::habits::Boxes;
+use crate::domain::habits::is_cause;
 use crate::domain::id::ConfId;
 use crate::domain::nas::Nas;
 use crate::domain::time::Timestamp;
@@ -91,8 +92,14 @@ fn leg(
     let time = |value: Option<&[u8]>, is_believed: bool| {
         value.filter(|_| is_believed).and_then(|value| h323::time(value, profile.time_zone.seconds()))
     };
-    let response_code = fields.sip_response_code.and_then(value::integer);
-    let connected_at = time(fields.connect_time, believed.connect_time);
+    let told_seconds = fields
+        .session_time
+        .filter(|_| believed.interim_session_time || !interim)
+        .or(fields.call_duration.filter(|_| ends))
+        .and_then(value::integer);
+    let is_record = kind == AccountingKind::Stop && is_record_of_a_call(fields);
+    let answered_at = event_at(fields).filter(|_| is_record);
+    let connected_at = time(fields.connect_time, believed.connect_time).or(answered_at);
     // It is on its way, and nobody has answered it.
     let is_routed = profile.starts_before_answer && kind == AccountingKind::Start && connected_at.is_none();
     Accounting {
@@ -106,29 +113,31 @@ fn leg(
         account: None,
         caller: caller(fields),
         called: called(fields),
-        event_at: event_at(fields),
+        event_at: match answered_at {
+            Some(at) => Some(at.plus_seconds(told_seconds.unwrap_or(0).into())),
+            None => event_at(fields),
+        },
         delay_seconds: delay_seconds(fields, profile),
         setup_at: time(fields.setup_time, believed.setup_time),
         connected_at,
         // While a leg is up its end is not known: what stands there then is made up.
         disconnected_at: time(fields.disconnect_time, believed.disconnect_time && ends),
-        session_seconds: fields
-            .session_time
-            .filter(|_| believed.interim_session_time || !interim)
-            .or(fields.call_duration.filter(|_| ends))
-            .and_then(value::integer)
-            .map(u64::from),
-        cause: fields
-            .disconnect_cause
-            .filter(|_| ends)
-            .and_then(|cause| h323::disconnect_cause(cause, profile.cause_base))
-            .or_else(|| response_code.filter(|_| ends).and_then(sip_cause))
-            .or_else(|| fields.own_cause.filter(|_| ends).and_then(value::integer).and_then(q850_cause)),
+        session_seconds: told_seconds.map(u64::from),
+        cause: cause(fields, nas, profile).filter(|_| ends),
         rings: rings || is_routed,
         may_be_periodic: interim && fields.sip_method.is_none(),
         recalled: None,
         packet: None,
     }
+}
+
+/// Sip-Method of an INVITE, alike with Kamailio and OpenSIPS.
+const INVITE: u32 = 1;
+
+/// Whether a Stop is the one record that OpenSIPS makes of a whole call: it tells how long the call was, under
+/// the INVITE that began it, and Event-Timestamp is then when it was answered (`acc_aaa_cdrs` of its acc.c).
+fn is_record_of_a_call(fields: &Fields<'_>) -> bool {
+    fields.call_duration.is_some() && fields.sip_method.and_then(value::integer) == Some(INVITE)
 }
 
 /// The number that calls: as it came in, where only AVPairs tell it.
@@ -144,10 +153,18 @@ fn called(fields: &Fields<'_>) -> Option<Box<str>> {
     fields.called.or(came).or(went).and_then(text)
 }
 
-/// A final response of SIP but success, which is why a call failed (RFC 3261, 21): 300 to 699, beside the
-/// 1 to 127 of Q.850.
-fn sip_cause(code: u32) -> Option<u16> {
-    u16::try_from(code).ok().filter(|code| (300..=699).contains(code))
+/// Why a call ended: 1 to 127 of Q.850, else a final response of SIP but success (RFC 3261, 21): 300 to 699.
+/// What the operator has said of a code that is sent holds for it wherever it stands.
+fn cause(fields: &Fields<'_>, nas: &Nas, profile: &Profile) -> Option<u16> {
+    let meant = |sent: u32, usual: RangeInclusive<u16>| {
+        let sent = u16::try_from(sent).ok()?;
+        let meant = nas.habits.meant(sent);
+        (usual.contains(&sent) || meant != sent).then_some(meant).filter(|code| is_cause(*code))
+    };
+    let told = fields.disconnect_cause.and_then(|cause| h323::disconnect_cause(cause, profile.cause_base));
+    told.and_then(|sent| meant(sent, 1..=127))
+        .or_else(|| fields.sip_response_code.and_then(value::integer).and_then(|sent| meant(sent, 300..=699)))
+        .or_else(|| fields.own_cause.and_then(value::integer).and_then(|sent| meant(sent, 1..=127)))
 }
 
 /// Tags are kept with the call, so their numbers must be the same with any release.
@@ -193,11 +210,6 @@ impl Told {
             kind => Told { kind, rings: false },
         }
     }
-}
-
-/// A cause after Q.850: 1 to 127.
-fn q850_cause(number: u32) -> Option<u16> {
-    u16::try_from(number).ok().filter(|number| (1..=127).contains(number))
 }
 
 /// Seconds since 1970 that no delay can be: they were reached in 2001.
@@ -287,14 +299,11 @@ fn identity(packet: &Packet<'_>, fields: &Fields<'_>, nas: &Nas, profile: &Profi
     let conf_id = fields.conf_id.and_then(h323::conf_id).or_else(|| fields.incoming_conf_id.and_then(h323::conf_id));
     // Where it names no call it is a name that many calls share.
     let conf_id = conf_id.filter(|_| profile.call_names.contains(&CallName::ConfId));
-    let sender = match nas.boxes() {
-        Boxes::One => Box::default(),
-        Boxes::Many => identification::sender(packet),
-    };
+    let call_box = identification::call_box(packet, nas.boxes());
     CallIdentity {
         // Proxies on the way may add a Class of their own.
         class: packet.all(kind::CLASS).find_map(|class| mark.decode(class)),
-        key: profile.call_names.iter().find_map(|name| call_key(*name, fields, conf_id, &sender)),
+        key: profile.call_names.iter().find_map(|name| call_key(*name, fields, conf_id, &call_box)),
         conf_id,
         dialog: dialog(fields, profile),
         session_id: fields.session_id.unwrap_or_default().into(),
@@ -307,18 +316,17 @@ const AT_BOX: u8 = 1;
 
 /// The key by one of a call's names. Call-ID and Acct-Session-Id share one space, since a NAS may
 /// send the one as the other; a zero byte keeps conference identifiers out of it. Before a name that
-/// several boxes may give to calls of their own stands the best that names the box; a conference
+/// several boxes may give to calls of their own stands what names the box; a conference
 /// identifier is no other call's, whoever tells of it.
 ///
 /// Nothing but zeroes at the end is cut off a name: a caller who could choose two names with one
 /// key would have two calls for the price of one.
-fn call_key(name: CallName, fields: &Fields<'_>, conf_id: Option<ConfId>, sender: &[u8]) -> Option<CallKey> {
+fn call_key(name: CallName, fields: &Fields<'_>, conf_id: Option<ConfId>, call_box: &[u8]) -> Option<CallKey> {
     let of_text = |name: Option<&[u8]>| {
         let name = h323::trim_end_zeroes(name?);
-        let best = sender.get(1).and_then(|length| sender.get(..usize::from(*length)));
-        let key = match best {
-            Some(best) => [&[AT_BOX], best, name].concat().into(),
-            None => name.into(),
+        let key = match call_box {
+            [] => name.into(),
+            call_box => [&[AT_BOX], call_box, name].concat().into(),
         };
         (!name.is_empty()).then_some(CallKey(key))
     };

@@ -12,6 +12,9 @@ pub const LAYOUT_VENDORS_MAX: usize = 8;
 /// The largest private enterprise number, which is what a vendor id is: its high octet is 0 (RFC 2865, 5.26).
 pub const ENTERPRISE_MAX: u32 = 0x00ff_ffff;
 
+/// Most causes of one NAS that mean another.
+pub const CAUSE_CODES_MAX: usize = 128;
+
 /// Habits of one NAS; what is not said is by its dialect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Habits {
@@ -19,6 +22,9 @@ pub struct Habits {
     pub time_zone: Option<ZoneOffset>,
     /// How h323-disconnect-cause is written.
     pub causes: Option<CauseBase>,
+    /// What a cause means that it sends, in the order of what it sends: 1 to 127 of Q.850, or 300 to 699 of
+    /// SIP.
+    pub cause_codes: Vec<(u16, u16)>,
     /// How a text in a vendor attribute of a reply is written.
     pub reply_style: Option<ReplyStyle>,
     /// Vendors under which it writes attributes of Cisco's layout; the first is that of replies, where
@@ -87,6 +93,11 @@ pub enum CauseBase {
     Decimal,
 }
 
+/// Whether a cause is one that there is: of Q.850, or a final response of SIP that is no success.
+pub const fn is_cause(code: u16) -> bool {
+    matches!(code, 1..=127 | 300..=699)
+}
+
 /// How a text in a vendor attribute is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ReplyStyle {
@@ -103,9 +114,12 @@ pub enum Boxes {
     /// One, or several that tell of the same calls, as proxies do that stand in for each other: a name is
     /// the same call whichever tells of it.
     One,
-    /// Several, or none knows: Acct-Session-Id names a call at the box that NAS-Identifier or the address
-    /// in the packet names (RFC 2866, 5.5).
+    /// Several, or none knows: Acct-Session-Id names a call at the box that the address in the packet names,
+    /// or NAS-Identifier where there is none (RFC 2866, 5.5).
     Many,
+    /// Several whose addresses do not tell them apart: at the box that NAS-Identifier names, or the address
+    /// where there is none.
+    Named,
 }
 
 /// Which leg of a call the customer pays (h323-call-origin).
@@ -120,8 +134,15 @@ pub enum PayingLeg {
 
 words!(CauseBase { Hexadecimal = "hex", Decimal = "decimal" });
 words!(ReplyStyle { Prefixed = "prefixed", Bare = "bare" });
-words!(Boxes { One = "one", Many = "many" });
+words!(Boxes { One = "one", Many = "many", Named = "named" });
 words!(PayingLeg { Answer = "answer", Originate = "originate" });
+
+impl Habits {
+    /// What a cause means that the NAS sent: what its operator has said of it, else what it is.
+    pub fn meant(&self, sent: u16) -> u16 {
+        self.cause_codes.iter().find(|(code, _)| *code == sent).map_or(sent, |(_, meant)| *meant)
+    }
+}
 
 impl DialectName {
     /// The names of SIP calls are the same at every proxy, and meant to be no other's.

@@ -167,7 +167,7 @@ impl Nas {
             stop_only: self.stop_only,
             interims,
             missing_stop,
-            session_timeout_from: self.session_timeout_from.unwrap_or(SessionTimeoutFrom::Now),
+            session_timeout_from: self.session_timeout_from.unwrap_or(self.dialect.session_timeout_from()),
             has_disconnect_address: self.disconnect.is_some(),
             paying_leg: self.habits.paying_leg,
         }
@@ -264,6 +264,22 @@ impl DialectName {
         }
     }
 
+    /// Of no make is it known that it counts from the start of a call. The timers of Kamailio, OpenSIPS and
+    /// Sippy are set when a call begins and take no later word; `sched_hangup` of FreeSWITCH counts from now.
+    const fn session_timeout_from(self) -> SessionTimeoutFrom {
+        match self {
+            DialectName::Rfc
+            | DialectName::Cisco
+            | DialectName::Quintum
+            | DialectName::Audiocodes
+            | DialectName::Kamailio
+            | DialectName::Opensips
+            | DialectName::Freeswitch
+            | DialectName::Asterisk
+            | DialectName::Sippy => SessionTimeoutFrom::Now,
+        }
+    }
+
     /// A call is named by its SIP Call-ID, which its caller chooses.
     pub const fn callers_name_calls(self) -> bool {
         matches!(self, DialectName::Kamailio | DialectName::Opensips | DialectName::Sippy)
@@ -351,6 +367,16 @@ mod tests {
     fn a_proxy_without_interims_is_charged_its_grant() {
         assert_eq!(nas(DialectName::Kamailio).abilities().missing_stop, MissingStop::Grant);
         assert_eq!(nas(DialectName::Cisco).abilities().missing_stop, MissingStop::LastSeen);
+    }
+
+    #[test]
+    fn a_session_timeout_counts_from_now_unless_the_operator_knows_better() {
+        for dialect in DialectName::ALL {
+            let usual = nas(*dialect);
+            assert_eq!(usual.abilities().session_timeout_from, SessionTimeoutFrom::Now, "{dialect}");
+            let said = Nas { session_timeout_from: Some(SessionTimeoutFrom::Start), ..usual };
+            assert_eq!(said.abilities().session_timeout_from, SessionTimeoutFrom::Start, "{dialect}");
+        }
     }
 
     #[test]

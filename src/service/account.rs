@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::dialect::oddity::Oddities;
 use crate::dialect::{AccountingRequest, LegReport, NotACallPacket, RestartReport};
 use crate::domain::book::Book;
 use crate::domain::command::{Accounting, Command, Restart};
 use crate::domain::decision::Reply;
+use crate::domain::time::Timestamp;
 use crate::service::caller::{CallerTold, find_account};
 use crate::service::nas_table::NasEntry;
 use crate::service::packet_log::without_passwords;
@@ -31,14 +33,19 @@ pub fn read(
     nas: &Arc<NasEntry>,
     book: &Book,
     sessions: &Sessions,
+    now: Timestamp,
 ) -> (Result<Command, NotACallPacket>, PendingAccounting) {
     let pending = PendingAccounting { nas: nas.clone(), reply_to: ReplyTo::from(packet) };
     let command = nas.dialect.read_accounting(packet, &nas.nas, nas.mark).map(|request| match request {
         AccountingRequest::Leg(report) => {
-            nas.count(sessions.told(&report, !nas.nas.stop_only));
+            let found = sessions.told(&report, !nas.nas.stop_only);
+            nas.count(found.with_event_time(report.accounting.event_at, now));
             Command::Account(Box::new(of_leg(*report, packet, nas, book)))
         }
-        AccountingRequest::Restart(report) => restart(report, packet, nas),
+        AccountingRequest::Restart(report) => {
+            nas.count(Oddities::default().with_event_time(report.event_at, now));
+            restart(report, packet, nas)
+        }
     });
     (command, pending)
 }

@@ -72,20 +72,31 @@ pub fn read(
     };
     let account = find_account(book, &nas.nas, told);
     let hidden = Hidden { secret: &nas.secret, authenticator: packet.authenticator() };
-    let proven = prove(account.map(|account| &**account), &nas.nas, told, &request.password, hidden);
+    let mut proven = prove(account.map(|account| &**account), &nas.nas, told, &request.password, hidden);
     if let (PasswordProof::Digest { answer, mutual }, Proven::ByDigest) = (&request.password, proven) {
         let called = request.called.as_deref().unwrap_or_default().as_bytes();
         // One that names no call cannot be told from a replay: it is the same as itself alone.
         let call = request.identity.key.as_ref().map_or(&packet.authenticator()[..], |key| &key.0);
         let mark = RequestMark::of(&[answer.response, call, called]);
-        let has_ended = pending.call.as_ref().is_some_and(|key| sessions.has_ended(nas.nas.key, key));
-        if makes_nonces && !nonces.take(answer, nas.nas.key, mark, has_ended, now) {
+        let is_fresh = !makes_nonces || nonces.take(answer, nas.nas.key, mark, now);
+        // Whoever makes the nonces: what began a call that is over begins no other.
+        let given_for = request.identity.key.as_ref().filter(|_| request.called.is_some()).zip(account);
+        let is_over = is_fresh
+            && given_for.is_some_and(|(call, account)| {
+                !sessions.answers().give(answer.response, (nas.nas.key, call), account.key, now)
+            });
+        if makes_nonces && (!is_fresh || is_over) {
             let challenge = challenge(nas, Some(answer.realm), answer.algorithm, nonces, now, true);
             return (AccessRead::Challenge(challenge), pending);
         }
+        if is_over {
+            proven = Proven::Wrong;
+        }
         let password = account.and_then(|account| account.password.as_ref());
-        pending.asked.response_auth =
-            password.filter(|_| *mutual).and_then(|password| answer.response_auth(password.expose())).map(Into::into);
+        pending.asked.response_auth = password
+            .filter(|_| *mutual && !is_over)
+            .and_then(|password| answer.response_auth(password.expose()))
+            .map(Into::into);
     }
     let connection = request.connection_address.and_then(|address| book.connection_by_address(address));
     let command = request.into_command(

@@ -14,8 +14,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::{Clock, Stopwatch};
+use crate::dialect::oddity::Oddity;
 use crate::domain::book::Book;
-use crate::domain::call::Call;
+use crate::domain::call::{Call, CallState, EndReason};
 use crate::domain::command::{CallIdentity, Command};
 use crate::domain::control;
 use crate::domain::decision::{Decision, Effect, Event, Fact, Reply};
@@ -262,6 +263,8 @@ struct Outcome {
     effects: Vec<Effect>,
     replies: Vec<(OnReply, Reply)>,
     new_book: bool,
+    /// The NASes of calls that were accepted, and that nothing was told of until they were given up.
+    never_told_of: Vec<NasKey>,
 }
 
 impl EngineLoop {
@@ -415,6 +418,7 @@ impl EngineLoop {
     fn take_over(&mut self, now: Timestamp, events: Vec<Event>, effects: Vec<Effect>, outcome: &mut Outcome) {
         let at = now.max(self.parts.world.last_instant());
         for event in events {
+            outcome.never_told_of.extend(self.never_told_of(&event));
             self.parts.world.apply(at, &event);
             outcome.touched.note(&event);
             if event.is_durable() {
@@ -426,11 +430,20 @@ impl EngineLoop {
         outcome.effects.extend(effects);
     }
 
+    /// The NAS of a call that ends by this without a word of it since it was accepted.
+    fn never_told_of(&self, event: &Event) -> Option<NasKey> {
+        let Event::Settled(settled) = event else { return None };
+        let call = self.parts.world.call(settled.call).filter(|_| settled.ending.reason == EndReason::SetupExpired)?;
+        // That it rings makes no leg.
+        let is_untold = call.legs.is_empty() && call.state == CallState::Trying;
+        (call.authorized && is_untold).then_some(call.nas)
+    }
+
     // ---------------------------------------------------------------- committing
 
     /// Commits, publishes, replies: in this order.
     fn finish(&mut self, now: Timestamp, commands: usize, outcome: Outcome) -> Result<(), EngineError> {
-        let Outcome { facts, rejected, touched, effects, replies, new_book } = outcome;
+        let Outcome { facts, rejected, touched, effects, replies, new_book, never_told_of } = outcome;
         if !facts.is_empty() {
             let watch = Stopwatch::start();
             match self.append(&facts, replies.len())? {
@@ -441,6 +454,9 @@ impl EngineLoop {
                 // What the batch decided may not be stored: World is as it is stored, nobody is told.
                 None => return Ok(()),
             }
+        }
+        for nas in never_told_of.into_iter().filter_map(|key| self.book.nas(key)) {
+            self.parts.metrics.nas(&nas.id).oddities.increment(Oddity::NeverToldOf);
         }
         if !touched.is_empty() {
             self.parts.registry.publish(&self.parts.world, &touched);
@@ -528,11 +544,15 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
-    use crate::domain::call::LegOrigin;
+    use crate::domain::book::BookChange;
+    use crate::domain::call::{CallKey, LegOrigin};
     use crate::domain::command::ChangeBook;
     use crate::domain::command::{Accounting, AccountingKind, Restart};
+    use crate::domain::nas::DialectName;
     use crate::domain::policy::Policy;
     use crate::service::engine_queue::{AskError, EngineHandle, engine_queue};
+    use crate::service::nas_table::tests::nas;
+    use crate::service::registry::tests::call;
     use crate::service::registry::{RegistryReader, registry};
 
     /// What a journal does with the next append, and what it was given.
@@ -826,6 +846,49 @@ mod tests {
         running.handle.close();
         assert!(matches!(running.engine.join(), Err(EngineError::Unwritten(1))));
         assert!(reply.recv().is_err());
+    }
+
+    #[test]
+    fn a_call_that_was_accepted_and_never_told_of_is_counted_for_its_nas() {
+        let running = start();
+        running.handle.close();
+        running.engine.join().unwrap();
+        let (metrics, mut book, mut world) = (Arc::new(Metrics::new()), Book::default(), World::new(Policy::default()));
+        book.apply(&BookChange::PutNas(nas(DialectName::Rfc))).unwrap();
+        let key = |session: &[u8]| Some(CallKey(session.into()));
+        let identity = CallIdentity { key: key(b"s2"), ..CallIdentity::default() };
+        let rung = Accounting { kind: AccountingKind::Interim, rings: true, identity, ..stop_of(b"s2") };
+        for call in [
+            Call { key: key(b"s1"), ..call(1) },
+            Call { key: rung.identity.key.clone(), ..call(2) },
+            Call { key: key(b"s3"), authorized: false, ..call(3) },
+        ] {
+            world.apply(call.opened_at, &Event::CallOpened(Box::new(call)));
+        }
+        let mut engine = EngineLoop::new(EngineParts {
+            world,
+            book: Arc::new(book),
+            sequence: 0,
+            journal: Box::new(running.journal.clone()),
+            queue: engine_queue(1, Arc::default()).1,
+            registry: registry(&World::new(Policy::default()), Arc::default()).0,
+            recall: Box::new(Nothing),
+            followers: Box::new(Nothing),
+            clock: Clock::start(Timestamp::from_seconds(0)),
+            metrics: metrics.clone(),
+            status: running.status.clone(),
+        });
+        let soon = Timestamp::from_seconds(110);
+        let told = decide(&engine.parts.world, &engine.book, soon, &Command::Account(Box::new(rung)));
+        engine.take_over(soon, told.events, told.effects, &mut Outcome::default());
+        let mut outcome = Outcome::default();
+        engine.tick(soon.plus_seconds(100_000), &mut outcome);
+        let ended = [1, 2, 3].map(|id| engine.parts.world.call(CallId(id)).and_then(|call| call.ending));
+        assert_eq!(ended.map(|ending| ending.map(|ending| ending.reason)), [Some(EndReason::SetupExpired); 3]);
+        let count = || metrics.nas(&nas(DialectName::Rfc).id).oddities.count(Oddity::NeverToldOf);
+        assert_eq!(count(), 0, "not before it is written");
+        engine.finish(soon, 0, outcome).unwrap();
+        assert_eq!(count(), 1, "of the second it was told that it rings, and the third nobody accepted");
     }
 
     /// Fails for the first call, decides nothing about the second, and does its work for all others.

@@ -11,6 +11,7 @@ pub mod tables_reach;
 
 // What NASes ask for.
 pub mod account;
+pub mod answers;
 pub mod authorize;
 pub mod caller;
 pub mod nas_table;

@@ -4,7 +4,7 @@
 //! memory. One that was answered rightly is remembered until it is too old: the count of its uses must
 //! rise (RFC 7616, 3.3), and who answers without a count has one use. The same request may ask again
 //! with the same count while the call is being set up, since proxies do when an answer takes long; later
-//! it is a replay of a call that is over. When too many are remembered the
+//! it is a replay (and that of a call that is over at once: [`super::answers`]). When too many are remembered the
 //! oldest are forgotten, and with them all that were made before: they are stale, never free again.
 //! The key is made anew at each start, which makes all earlier nonces stale.
 
@@ -57,7 +57,7 @@ struct Use {
 }
 
 /// What tells a request that is asked again from another one with the same answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestMark([u8; 16]);
 
 impl RequestMark {
@@ -95,16 +95,8 @@ impl Nonces {
     }
 
     /// Whether an answer that is right in itself may be used: its nonce is ours and for this NAS, not
-    /// too old, and not used so before but by the same request a moment ago. It is then used. A request
-    /// whose call has ended is the same no more.
-    pub fn take(
-        &self,
-        answer: &DigestAnswer<'_>,
-        nas: NasKey,
-        request: RequestMark,
-        has_ended: bool,
-        now: Timestamp,
-    ) -> bool {
+    /// too old, and not used so before but by the same request a moment ago. It is then used.
+    pub fn take(&self, answer: &DigestAnswer<'_>, nas: NasKey, request: RequestMark, now: Timestamp) -> bool {
         let Some((number, made_at)) = self.known(answer.nonce, nas) else { return false };
         let lasts_until = made_at.plus_seconds(NONCE_SECONDS);
         let count = match answer.qop {
@@ -116,8 +108,7 @@ impl Nonces {
         used.forget_old(now);
         let is_fresh = match used.last_use.get(&number) {
             Some(last) if count == last.count => {
-                let is_again = request == last.request && now.millis_since(last.used_at) < AGAIN_MILLIS;
-                return is_again && !has_ended;
+                return request == last.request && now.millis_since(last.used_at) < AGAIN_MILLIS;
             }
             Some(last) => count > last.count,
             None => number > used.forgotten,
@@ -182,26 +173,17 @@ mod tests {
             nonce_count: count.map(str::as_bytes),
             ..DigestAnswer::default()
         };
-        nonces.take(&answer, NAS, RequestMark::of(&[call]), false, now)
+        nonces.take(&answer, NAS, RequestMark::of(&[call]), now)
     }
 
     #[test]
-    fn the_same_request_is_a_replay_when_its_call_is_over() {
+    fn the_same_request_is_a_replay_when_a_call_must_be_set_up() {
         let nonces = Nonces::new([1; 32]);
         for count in [Some("1"), None] {
             let nonce = nonces.make(NAS, NOON);
             assert!(use_it(&nonces, &nonce, count, CALL, NOON));
             assert!(use_it(&nonces, &nonce, count, CALL, NOON.plus_seconds(31)));
             assert!(!use_it(&nonces, &nonce, count, CALL, NOON.plus_seconds(32)), "counted from the first use");
-            let nonce = nonces.make(NAS, NOON);
-            let answer = DigestAnswer {
-                nonce: nonce.as_bytes(),
-                qop: count.map(|_| &b"auth"[..]),
-                nonce_count: count.map(str::as_bytes),
-                ..DigestAnswer::default()
-            };
-            assert!(nonces.take(&answer, NAS, RequestMark::of(&[CALL]), true, NOON), "it was not used at all");
-            assert!(!nonces.take(&answer, NAS, RequestMark::of(&[CALL]), true, NOON));
         }
     }
 

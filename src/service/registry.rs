@@ -384,7 +384,7 @@ impl Ord for ById {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::domain::call::{Flags, Payer};
     use crate::domain::decision::ReservedMoney;
@@ -394,7 +394,8 @@ mod tests {
     use crate::domain::rating::{PriceRule, Pricing};
     use crate::domain::time::Timestamp;
 
-    fn call(id: u64) -> Call {
+    /// A call that was accepted.
+    pub fn call(id: u64) -> Call {
         Call {
             id: CallId(id),
             nas: NasKey(1),

@@ -1,17 +1,19 @@
 //! What the packets of a call, one after the other, show of a client's faults: a bounded memory of
-//! calls, for [`Oddity`] and for whether an answer to a challenge may be used again. What a call is and costs,
+//! calls, for [`Oddity`], and beside it the [`Answers`] that may be given once. What a call is and costs,
 //! the engine decides without it.
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use crate::dialect::LegReport;
 use crate::dialect::oddity::{Oddities, Oddity};
 use crate::domain::call::{CallKey, Dialog, LegOrigin};
-use crate::domain::command::{AccountingKind, Authorize};
+use crate::domain::command::{AccountingKind, Authorize, Proof};
 use crate::domain::id::NasKey;
 use crate::domain::time::Timestamp;
+
+use super::answers::Answers;
 
 /// Most calls that are remembered; the oldest go first.
 const SESSIONS_MAX: usize = 65_536;
@@ -21,7 +23,12 @@ const DOUBLED_MILLIS: u64 = 32_000;
 
 /// The calls that are remembered.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<Memory>);
+pub struct Sessions {
+    memory: Mutex<Memory>,
+    /// Callers choose the names of calls: without a key of its own they could choose two that are one here.
+    places: RandomState,
+    answers: Answers,
+}
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -39,9 +46,10 @@ struct Session {
 }
 
 impl Sessions {
-    /// An Access-Request for a call.
+    /// An Access-Request for a call. One that proves nobody says nothing of the call that it names.
     pub fn asked(&self, request: &Authorize, now: Timestamp) -> Oddities {
-        let Some(key) = request.identity.key.as_ref().filter(|_| request.called.is_some()) else {
+        let is_meant = request.called.is_some() && request.proof == Proof::Right;
+        let Some(key) = request.identity.key.as_ref().filter(|_| is_meant) else {
             return Oddities::default();
         };
         self.with(request.nas, key, |session| {
@@ -61,14 +69,17 @@ impl Sessions {
         self.known(nas, key, |session| session.asked_at = None);
     }
 
-    /// Whether the Stop of this call was told.
-    pub fn has_ended(&self, nas: NasKey, key: &CallKey) -> bool {
-        self.known(nas, key, |session| session.stopped).unwrap_or(false)
+    /// The right answers that callers gave.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// What was told of a leg. `sends_starts`: the NAS is not one that sends Stops alone.
     pub fn told(&self, report: &LegReport, sends_starts: bool) -> Oddities {
         let told = &report.accounting;
+        if let (AccountingKind::Stop | AccountingKind::Failed, Some(key)) = (told.kind, &told.identity.key) {
+            self.answers.call_ended(told.nas, key);
+        }
         let Some(key) = told.identity.key.as_ref().filter(|_| told.origin == LegOrigin::Answer) else {
             return report.oddities;
         };
@@ -98,13 +109,13 @@ impl Sessions {
 
     /// Of a call that is remembered.
     fn known<T>(&self, nas: NasKey, key: &CallKey, work: impl FnOnce(&mut Session) -> T) -> Option<T> {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.by_call.get_mut(&place(nas, key)).map(work)
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.by_call.get_mut(&self.place(nas, key)).map(work)
     }
 
     fn with<T>(&self, nas: NasKey, key: &CallKey, work: impl FnOnce(&mut Session) -> T) -> T {
-        let place = place(nas, key);
-        let Memory { by_call, order } = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = self.place(nas, key);
+        let Memory { by_call, order } = &mut *self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if !by_call.contains_key(&place) {
             if order.len() >= SESSIONS_MAX
                 && let Some(oldest) = order.pop_front()
@@ -115,19 +126,17 @@ impl Sessions {
         }
         work(by_call.entry(place).or_default())
     }
-}
 
-fn place(nas: NasKey, key: &CallKey) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (nas, key).hash(&mut hasher);
-    hasher.finish()
+    fn place(&self, nas: NasKey, key: &CallKey) -> u64 {
+        self.places.hash_one((nas, key))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::dialect::{AccountingRequest, ClassMark, dialect_for};
-    use crate::domain::command::Proof;
+    use crate::domain::id::AccountKey;
     use crate::domain::nas::DialectName;
     use crate::service::nas_table::tests::nas;
     use crate::wire::authenticator::Secret;
@@ -138,6 +147,10 @@ mod tests {
     const NOON: Timestamp = Timestamp::from_seconds(1_795_437_736);
 
     fn asked(sessions: &Sessions, call: &str, seconds: u64) -> Vec<Oddity> {
+        asked_with(sessions, call, seconds, Proof::Right)
+    }
+
+    fn asked_with(sessions: &Sessions, call: &str, seconds: u64, proof: Proof) -> Vec<Oddity> {
         let mut request = RequestBuilder::new(Code::ACCESS_REQUEST, 1);
         request.text(kind::ACCT_SESSION_ID, call).text(kind::CALLED_STATION_ID, "4930123");
         let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
@@ -146,7 +159,7 @@ mod tests {
             &nas(DialectName::Kamailio),
             ClassMark::new(1),
         );
-        let command = request.into_command(NasKey(1), None, Proof::Right, None, None);
+        let command = request.into_command(NasKey(1), None, proof, None, None);
         sessions.asked(&command, NOON.plus_seconds(seconds)).iter().collect()
     }
 
@@ -196,10 +209,60 @@ mod tests {
         assert_eq!(asked(&sessions, "a", 1), [], "by address, and then by digest");
         assert_eq!(asked(&sessions, "a", 1), [Oddity::AccessRequestDoubled]);
         sessions.rejected(NasKey(1), &CallKey(b"b"[..].into()));
-        assert_eq!(sessions.0.lock().unwrap().by_call.len(), 1, "nothing is remembered for it");
-        assert!(!sessions.has_ended(NasKey(1), &key));
-        told(&sessions, "a", 2, plain);
-        assert!(sessions.has_ended(NasKey(1), &key));
+        assert_eq!(sessions.memory.lock().unwrap().by_call.len(), 1, "nothing is remembered for it");
+    }
+
+    #[test]
+    fn one_who_proves_nothing_changes_nothing_of_a_call() {
+        let sessions = Sessions::default();
+        asked(&sessions, "a", 0);
+        told(&sessions, "a", 2, session_time(0));
+        assert_eq!(asked_with(&sessions, "a", 1, Proof::Wrong), []);
+        assert_eq!(told(&sessions, "a", 15, plain), [Oddity::FailedAfterStop]);
+        asked_with(&sessions, "b", 0, Proof::Wrong);
+        assert_eq!(sessions.memory.lock().unwrap().by_call.len(), 1);
+    }
+
+    #[test]
+    fn nobody_can_reckon_which_calls_have_one_place() {
+        let key = CallKey(b"a"[..].into());
+        let place = |sessions: &Sessions| sessions.place(NasKey(1), &key);
+        let (one, other) = (Sessions::default(), Sessions::default());
+        assert_eq!(place(&one), place(&one));
+        assert_ne!(place(&one), place(&other));
+    }
+
+    #[test]
+    fn an_answer_is_over_with_the_stop_or_the_failure_of_its_call() {
+        let sessions = Sessions::default();
+        let give = |call: &str| {
+            let key = CallKey(call.as_bytes().into());
+            sessions.answers().give(b"answer", (NasKey(1), &key), AccountKey(1), NOON)
+        };
+        let code = |code: u32| {
+            move |request: &mut RequestBuilder| {
+                request.integer(102, code);
+            }
+        };
+        for (call, status, response, is_over) in [
+            ("a", 1, 200, false),
+            ("b", 15, 180, false),
+            ("c", 3, 200, false),
+            ("d", 2, 200, true),
+            ("e", 15, 486, true),
+        ] {
+            assert!(give(call));
+            told(&sessions, call, status, code(response));
+            assert_eq!(give(call), !is_over, "{call}");
+            // Whoever knows the name of a call alone opens nothing again by asking for it.
+            asked_with(&sessions, call, 1, Proof::Wrong);
+            asked(&sessions, call, 1);
+            assert_eq!(give(call), !is_over, "{call}");
+        }
+        for call in 0..SESSIONS_MAX {
+            sessions.with(NasKey(1), &CallKey(call.to_string().into_bytes().into()), |_| ());
+        }
+        assert!(!give("d"), "nor by names of other calls");
     }
 
     #[test]
@@ -239,7 +302,7 @@ mod tests {
             sessions.with(NasKey(1), &CallKey(call.to_string().into_bytes().into()), |_| ());
         }
         assert_eq!(asked(&sessions, "first", 1), [], "it is forgotten");
-        let memory = sessions.0.lock().unwrap();
+        let memory = sessions.memory.lock().unwrap();
         assert_eq!((memory.by_call.len(), memory.order.len()), (SESSIONS_MAX, SESSIONS_MAX));
     }
 }

@@ -202,6 +202,7 @@ fn fields_of_nas(nas: &Nas) -> Vec<Field> {
         field("dialect", nas.dialect),
         maybe("time_zone", nas.habits.time_zone),
         maybe("causes", nas.habits.causes),
+        list("cause_codes", nas.habits.cause_codes.iter().map(|(sent, meant)| format!("{sent}={meant}"))),
         maybe("reply_style", nas.habits.reply_style),
         list("layout_vendors", &nas.habits.layout_vendors),
         maybe("boxes", nas.habits.boxes),
@@ -358,6 +359,15 @@ mod tests {
         let line = change_line(&book, &taking(true)).unwrap();
         let told: Vec<_> = line.fields.iter().map(|field| (&*field.name, field.to.as_deref())).collect();
         assert_eq!(told, [("disconnect.zero_authenticator", Some("true"))]);
+    }
+
+    #[test]
+    fn it_is_told_which_causes_are_meant() {
+        let BookChange::PutNas(mut it) = nas("testing123") else { unreachable!("that is what nas() makes") };
+        it.habits.cause_codes = vec![(17, 486), (200, 16)];
+        let line = change_line(&book(), &BookChange::PutNas(it)).unwrap();
+        let told: Vec<_> = line.fields.iter().map(|field| (&*field.name, field.to.as_deref())).collect();
+        assert_eq!(told, [("cause_codes", Some("17=486, 200=16"))]);
     }
 
     #[test]

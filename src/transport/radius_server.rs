@@ -358,7 +358,7 @@ impl Receiver {
                 }
             }
             Code::ACCOUNTING_REQUEST => {
-                let (command, pending) = account::read(packet, nas, table.book(), &self.parts.sessions);
+                let (command, pending) = account::read(packet, nas, table.book(), &self.parts.sessions, now);
                 match command {
                     Ok(command) => self.submit(command, Pending::Accounting(pending), source, key, now),
                     Err(why) => self.answer_at_once(&pending, &why, source, key, now),

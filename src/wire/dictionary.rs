@@ -29,7 +29,7 @@ pub use reader::{DEFINITIONS_MAX, FILE_BYTES_MAX, FILES_MAX, INCLUDE_DEPTH_MAX, 
 pub const NO_VENDOR: u32 = 0;
 
 /// The files that are compiled in, by name; the first is the root.
-const BUILTIN: [(&str, &str); 13] = [
+const BUILTIN: [(&str, &str); 15] = [
     ("dictionary", include_str!("../../dictionaries/dictionary")),
     ("rfc2865", include_str!("../../dictionaries/rfc2865")),
     ("rfc2866", include_str!("../../dictionaries/rfc2866")),
@@ -39,6 +39,8 @@ const BUILTIN: [(&str, &str); 13] = [
     ("rfc5090", include_str!("../../dictionaries/rfc5090")),
     ("cisco", include_str!("../../dictionaries/cisco")),
     ("quintum", include_str!("../../dictionaries/quintum")),
+    ("freeswitch", include_str!("../../dictionaries/freeswitch")),
+    ("digium", include_str!("../../dictionaries/digium")),
     ("sterman", include_str!("../../dictionaries/sterman")),
     ("kamailio", include_str!("../../dictionaries/kamailio")),
     ("opensips", include_str!("../../dictionaries/opensips")),
@@ -57,7 +59,7 @@ pub struct Dictionary {
 }
 
 impl Dictionary {
-    /// The dictionary that is compiled in: the RFCs, Cisco and Quintum.
+    /// The dictionary that is compiled in: the RFCs, Cisco, Quintum, FreeSWITCH and Digium.
     pub fn builtin() -> &'static Dictionary {
         static BUILTIN_DICTIONARY: LazyLock<Dictionary> = LazyLock::new(|| Dictionary::compiled_in("dictionary"));
         &BUILTIN_DICTIONARY

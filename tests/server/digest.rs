@@ -9,7 +9,7 @@ use ringfence::wire::packet::{Code, Packet};
 use ringfence::wire::request::RequestBuilder;
 
 use crate::daemon::{Daemon, nas};
-use crate::gateway::{Answer, Gateway, STOP, signed};
+use crate::gateway::{Answer, FAILED, Gateway, STOP, signed};
 
 const REALM: &str = "example.com";
 const URI: &str = "sip:4930123@example.com";
@@ -121,6 +121,30 @@ fn a_challenge_is_for_the_algorithm_that_is_asked_for() {
         assert_eq!(text(&challenge, digest::ALGORITHM).as_deref(), Some(expected));
     }
     daemon.stop();
+}
+
+/// Whoever makes the nonces: a whole request that somebody has recorded begins no second call under its name.
+#[test]
+fn an_answer_is_worth_nothing_when_its_call_is_over() {
+    for nonces in [DigestNonces::Gateway, DigestNonces::Server] {
+        let (daemon, gateway) = (start(nonces), Gateway::new("127.0.0.1"));
+        let challenge = gateway.ask(daemon.auth(), &signed(&question(&gateway, "s1")));
+        let nonce = text(&challenge, digest::NONCE).unwrap_or_else(|| "3bada1a0".into());
+        let ask = |session: &str, count: &str, password: &str| {
+            gateway.ask(daemon.auth(), &answer(&gateway, session, &nonce, count, password)).code
+        };
+        let refused = if nonces == DigestNonces::Server { Code::ACCESS_CHALLENGE } else { Code::ACCESS_REJECT };
+        for (session, count, status, seconds) in [("s1", "00000001", STOP, 1), ("s2", "00000002", FAILED, 0)] {
+            assert_eq!(ask(session, count, "secret1"), Code::ACCESS_ACCEPT, "{nonces}");
+            assert_eq!(ask(session, count, "secret1"), Code::ACCESS_ACCEPT, "{nonces}: while it is set up");
+            gateway.ask(daemon.acct(), &gateway.accounting(status, session, seconds));
+            assert_eq!(ask(session, count, "secret1"), refused, "{nonces}: {session}");
+            assert_eq!(ask(session, count, "secret2"), Code::ACCESS_REJECT, "a wrong one");
+            assert_eq!(ask(session, count, "secret1"), refused, "{nonces}: {session}, and that opened nothing");
+        }
+        assert_eq!(ask("s2", "00000003", "secret1"), Code::ACCESS_ACCEPT, "who knows the password answers anew");
+        daemon.stop();
+    }
 }
 
 /// Sippy asks for the caller's address first, and when it is rejected with what he answers to its challenge.

@@ -25,6 +25,7 @@ pub struct Gateway {
 /// Acct-Status-Type.
 pub const START: u32 = 1;
 pub const STOP: u32 = 2;
+pub const FAILED: u32 = 15;
 pub const INTERIM: u32 = 3;
 
 impl Gateway {

@@ -101,6 +101,40 @@ fn boxes_behind_one_address_name_their_calls_by_themselves() {
     }
 }
 
+/// A Cisco gateway that is set up to send its NAS-Identifier with Access-Requests only, or with accounting only.
+#[test]
+fn a_gateway_that_names_itself_in_some_packets_only_has_one_call() {
+    for in_access in [true, false] {
+        let (daemon, gateway) = (Daemon::start(), Gateway::new("127.0.0.1"));
+        daemon.put_nas(Nas { grant_seconds_max: 60, ..nas(4, "gw4", "127.0.0.1/32") });
+        let ask = |code: Code, is_named: bool, more: &dyn Fn(&mut RequestBuilder)| {
+            let mut request = gateway.request(code);
+            request.text(kind::USER_NAME, "alice").text(kind::CALLED_STATION_ID, "4930123");
+            request.text(kind::ACCT_SESSION_ID, "0000004A").attribute(kind::NAS_IP_ADDRESS, &[10, 0, 0, 1]);
+            if is_named {
+                request.text(kind::NAS_IDENTIFIER, "gw-a");
+            }
+            more(&mut request);
+            let to = if code == Code::ACCESS_REQUEST { daemon.auth() } else { daemon.acct() };
+            gateway.ask(to, &signed(&request)).code
+        };
+        let access = |request: &mut RequestBuilder| {
+            request.message_authenticator(true).user_password(b"secret1");
+        };
+        let tell = |status: u32| {
+            move |request: &mut RequestBuilder| {
+                request.integer(kind::ACCT_STATUS_TYPE, status).integer(kind::ACCT_SESSION_TIME, 1);
+            }
+        };
+        assert_eq!(ask(Code::ACCESS_REQUEST, in_access, &access), Code::ACCESS_ACCEPT);
+        ask(Code::ACCOUNTING_REQUEST, !in_access, &tell(START));
+        assert_eq!(slots(&daemon), 1, "named in access: {in_access}");
+        ask(Code::ACCOUNTING_REQUEST, in_access, &tell(STOP));
+        assert_eq!(slots(&daemon), 0, "named in access: {in_access}");
+        daemon.stop();
+    }
+}
+
 #[test]
 fn what_a_client_gets_wrong_is_counted_by_name() {
     let (daemon, gateway) = (Daemon::start(), Gateway::new("127.0.0.1"));
@@ -126,6 +160,11 @@ fn what_a_client_gets_wrong_is_counted_by_name() {
     });
     tell(STOP, "s1", &|request| tags(request, "t", "f"));
     tell(FAILED, "s1", &|_| {});
+    for (status, at) in [(INTERIM, 0), (7, 946_684_799), (INTERIM, u32::MAX)] {
+        tell(status, "s1", &|request| {
+            request.integer(kind::EVENT_TIMESTAMP, at);
+        });
+    }
     gateway.ask(daemon.auth(), &gateway.access("secret1", "s2"));
     tell(STOP, "s2", &|request| {
         request.integer(kind::ACCT_SESSION_TIME, 1);
@@ -146,6 +185,9 @@ fn what_a_client_gets_wrong_is_counted_by_name() {
         ("tags_swapped", "1"),
         ("start_missing", "1"),
         ("failed_after_stop", "1"),
+        ("event_time_old", "2"),
+        ("event_time_ahead", "1"),
+        ("never_told_of", "0"),
     ];
     assert_eq!(counted, expected);
     assert!(page.contains("ringfence_oddities_total{nas=\"gw6\",oddity=\"tags_swapped\"} 0\n"), "each NAS its own");

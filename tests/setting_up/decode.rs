@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::Stdio;
 
 use etherparse::PacketBuilder;
-use ringfence::wire::packet::Packet;
+use ringfence::wire::authenticator::Secret;
+use ringfence::wire::packet::{Code, Packet};
+use ringfence::wire::request::RequestBuilder;
 use ringfence::wire::value::{Hex, parse_hex};
 use serde_json::Value;
 
@@ -174,6 +176,29 @@ fn digits_are_read_from_the_line_and_from_standard_input() {
     let line = stdout(&ringfence(&["decode", "--json", request, reply, "--secret", "testing123"]));
     let piped = stdout(&output).replace("standard input:2", "the command line");
     assert_eq!(piped.lines().next(), line.lines().next(), "the same but for its place");
+}
+
+#[test]
+fn attributes_of_switches_have_their_names() {
+    let mut request = RequestBuilder::new(Code::ACCOUNTING_REQUEST, 1);
+    request.vendor(27880, 13, &16_u32.to_be_bytes()).vendor(27880, 21, b"2026-11-23T12:00:00");
+    request.vendor(22736, 101, b"alice").vendor(22736, 114, &61_u32.to_be_bytes());
+    let bytes = request.finish(&Secret::from("testing123"), [0; 16]).expect("short");
+    let digits = Hex(&bytes).to_string();
+    let expected = [
+        ("Freeswitch-Hangupcause", "16"),
+        ("Freeswitch-Callanswerdate", "2026-11-23T12:00:00"),
+        ("Asterisk-Acc-Code", "alice"),
+        ("Asterisk-Bill-Sec", "61"),
+    ];
+    for dialect in ["rfc", "freeswitch", "asterisk", "cisco", "kamailio", "opensips", "sippy"] {
+        let packets = decoded(&[&digits, "--dialect", dialect]);
+        let attributes = packets[0]["attributes"].as_array().expect("a list").iter();
+        let named: Vec<_> = attributes
+            .map(|it| (it["name"].as_str().expect("told"), it["value"].as_str().expect("told").trim_matches('"')))
+            .collect();
+        assert_eq!(named, expected, "{dialect}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use ringfence::domain::command::{
 };
 use ringfence::domain::decision::{Event, Fact, RejectReason, Reply};
 use ringfence::domain::engine::decide;
+use ringfence::domain::habits::Habits;
 use ringfence::domain::id::{AccountKey, ConfId, NasKey, PartyKey, TariffKey};
 use ringfence::domain::money::Money;
 use ringfence::domain::nas::{DialectName, DigestNonces, DisconnectAddress, Nas};
@@ -331,7 +332,7 @@ pub fn gateway() -> BookChange {
         session_timeout_from: None,
         require_message_authenticator: true,
         trusts_calls: true,
-        habits: Default::default(),
+        habits: Habits { cause_codes: vec![(17, 486)], ..Habits::default() },
         digest_nonces: DigestNonces::Server,
         return_codes: vec![(RejectReason::NoCredit, 11)],
         realms: vec!["example.net".into()],

@@ -21,7 +21,7 @@ use super::write::{GRANT_SECONDS_DEFAULT, SecretText};
 use crate::domain::book::{Book, BookError};
 use crate::domain::carrier::{Carrier, Connection};
 use crate::domain::decision::RejectReason;
-use crate::domain::habits::{ENTERPRISE_MAX, Habits, LAYOUT_VENDORS_MAX};
+use crate::domain::habits::{CAUSE_CODES_MAX, ENTERPRISE_MAX, Habits, LAYOUT_VENDORS_MAX, is_cause};
 use crate::domain::id::{
     AccountKey, CarrierKey, ConnectionKey, NasKey, PartyKey, TariffKey, check_account_id, check_id,
 };
@@ -583,7 +583,6 @@ impl<'a> Reader<'a> {
         rules
     }
 
-    /// Codes by reason. 0 would be taken for an acceptance.
     fn habits(&mut self, spec: &NasSpec) -> Habits {
         if spec.layout_vendors.len() > LAYOUT_VENDORS_MAX {
             self.wrong("layout_vendors", format!("has at most {LAYOUT_VENDORS_MAX} vendors"));
@@ -594,6 +593,7 @@ impl<'a> Reader<'a> {
         Habits {
             time_zone: self.optional("time_zone", spec.time_zone.as_deref()),
             causes: self.optional("causes", spec.causes.as_deref()),
+            cause_codes: self.cause_codes(&spec.cause_codes),
             reply_style: self.optional("reply_style", spec.reply_style.as_deref()),
             layout_vendors: spec.layout_vendors.clone(),
             boxes: self.optional("boxes", spec.boxes.as_deref()),
@@ -601,6 +601,30 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Causes by what is sent.
+    fn cause_codes(&mut self, codes: &BTreeMap<String, u32>) -> Vec<(u16, u16)> {
+        if codes.len() > CAUSE_CODES_MAX {
+            self.wrong("cause_codes", format!("has at most {CAUSE_CODES_MAX} codes"));
+            return Vec::new();
+        }
+        let mut read = Vec::with_capacity(codes.len());
+        for (sent, meant) in codes {
+            let member = format!("cause_codes.{}", shown(sent));
+            // Written another way it would be the same code twice.
+            let Some(sent) = sent.parse::<u16>().ok().filter(|number| number.to_string() == *sent) else {
+                self.wrong(&member, "is no code: it is a number of 0 to 65535, such as 17");
+                continue;
+            };
+            match u16::try_from(*meant).ok().filter(|meant| is_cause(*meant)) {
+                Some(meant) => read.push((sent, meant)),
+                None => self.wrong(&member, format!("must be 1 to 127 (Q.850) or 300 to 699 (SIP) (is {meant})")),
+            }
+        }
+        read.sort_unstable();
+        read
+    }
+
+    /// Codes by reason. 0 would be taken for an acceptance.
     fn return_codes(&mut self, codes: &BTreeMap<String, u32>) -> Vec<(RejectReason, u8)> {
         let mut read = Vec::with_capacity(codes.len().min(RejectReason::ALL.len()));
         for (word, code) in codes {

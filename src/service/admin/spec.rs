@@ -308,13 +308,16 @@ pub struct NasSpec {
     /// `hex` or `decimal`: how h323-disconnect-cause is written; by dialect if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causes: Option<String>,
+    /// Which cause is meant where this code is sent: 1 to 127 of Q.850 or 300 to 699 of SIP, by code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cause_codes: BTreeMap<String, u32>,
     /// `prefixed` or `bare`: how texts of vendor attributes are written in replies; by dialect if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_style: Option<String>,
     /// The vendors whose attributes have Cisco's layout, 1 to 16777215; by dialect if absent.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layout_vendors: Vec<u32>,
-    /// `one` or `many`: how many boxes name their calls by themselves; by dialect if absent.
+    /// `one`, `many` or `named`: how many boxes name their calls by themselves; by dialect if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boxes: Option<String>,
     /// `answer` (if absent) or `originate`: which leg the customer pays.
@@ -691,6 +694,9 @@ pub struct NasView {
     /// How h323-disconnect-cause is written, in effect.
     #[serde(default)]
     pub causes: String,
+    /// Which cause is meant where this code is sent, by code.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cause_codes: BTreeMap<String, u32>,
     /// How texts of vendor attributes are written in replies, in effect.
     #[serde(default)]
     pub reply_style: String,
@@ -1455,6 +1461,7 @@ mod tests {
             dialect = "rfc"
             time_zone = "-03:00"
             causes = "decimal"
+            cause_codes = { 17 = 486, 200 = 16 }
             reply_style = "bare"
             layout_vendors = [9, 6618]
             boxes = "many"

@@ -98,6 +98,7 @@ pub fn nas(registry: &RegistryReader, metrics: &Metrics, nas: &Nas) -> NasView {
         dialect: nas.dialect.to_string(),
         time_zone: profile.time_zone.to_string(),
         causes: profile.cause_base.to_string(),
+        cause_codes: write::cause_codes(nas),
         reply_style: profile.reply_style.to_string(),
         layout_vendors: profile.layout_vendors.iter().collect(),
         boxes: nas.boxes().to_string(),

@@ -136,6 +136,7 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
         dialect: Some(nas.dialect.to_string()),
         time_zone: nas.habits.time_zone.map(|zone| zone.to_string()),
         causes: nas.habits.causes.map(|base| base.to_string()),
+        cause_codes: cause_codes(nas),
         reply_style: nas.habits.reply_style.map(|style| style.to_string()),
         layout_vendors: nas.habits.layout_vendors.clone(),
         boxes: nas.habits.boxes.map(|boxes| boxes.to_string()),
@@ -167,6 +168,11 @@ pub fn nas(nas: &Nas, secrets: Secrets) -> NasSpec {
             }
         }),
     }
+}
+
+/// The causes that mean another, by what is sent.
+pub fn cause_codes(nas: &Nas) -> BTreeMap<String, u32> {
+    nas.habits.cause_codes.iter().map(|(sent, meant)| (sent.to_string(), u32::from(*meant))).collect()
 }
 
 /// The codes that stand in place of the dialect's, by reason.

@@ -93,6 +93,10 @@ pub struct NasFields {
     /// How it writes h323-disconnect-cause; default is by dialect
     #[arg(long, value_name = "BASE", value_parser = ["hex", "decimal", "default"])]
     causes: Option<String>,
+    /// Which cause is meant where it sends this one, such as 17=486 (Q.850 1 to 127, SIP 300 to 699), or
+    /// 17=none for what it is; repeat for more, none for no such codes
+    #[arg(long = "cause-code", value_name = "SENT=MEANT", value_parser = cause_code)]
+    cause_codes: Vec<OrNone<(String, OrNone<u32>)>>,
     /// How texts of vendor attributes are written in replies: h323-credit-time=60, or 60 alone
     #[arg(long, value_name = "STYLE", value_parser = ["prefixed", "bare", "default"])]
     reply_style: Option<String>,
@@ -100,8 +104,9 @@ pub struct NasFields {
     /// of the dialect
     #[arg(long = "layout-vendor", value_name = "ID", value_parser = input::number_or_none)]
     layout_vendors: Vec<OrNone<u32>>,
-    /// Whether several boxes at its address name their calls by themselves; default is by dialect
-    #[arg(long, value_name = "HOW MANY", value_parser = ["one", "many", "default"])]
+    /// Whether several boxes at its address name their calls by themselves: many by their address, named by
+    /// their NAS-Identifier first; default is by dialect
+    #[arg(long, value_name = "HOW MANY", value_parser = ["one", "many", "named", "default"])]
     boxes: Option<String>,
     /// Which leg of a call the customer pays; originate for a gateway that tells of no answer legs
     #[arg(long, value_name = "LEG", value_parser = ["answer", "originate"])]
@@ -272,6 +277,7 @@ impl NasFields {
         members.set("dialect", self.dialect);
         members.set("time_zone", self.time_zone.map(or_default));
         members.set("causes", self.causes.map(or_default));
+        members.set("cause_codes", of_codes(self.cause_codes));
         members.set("reply_style", self.reply_style.map(or_default));
         members.set_list("layout_vendors", &self.layout_vendors);
         members.set("boxes", self.boxes.map(or_default));
@@ -285,7 +291,7 @@ impl NasFields {
         members.set("require_message_authenticator", self.require_message_authenticator);
         members.set("trusts_calls", self.trusts_calls);
         members.set("digest_nonces", self.digest_nonces);
-        members.set("return_codes", of_return_codes(self.return_codes));
+        members.set("return_codes", of_codes(self.return_codes));
         members.set_list("realms", &self.realms);
         members.set_list("routes", &self.routes);
         members.set("calls_max", self.calls_max);
@@ -319,8 +325,17 @@ fn return_code(text: &str) -> Result<OrNone<(String, OrNone<u32>)>, String> {
     Ok(OrNone::Value((reason.trim().to_owned(), input::number_or_none(code.trim())?)))
 }
 
-/// The codes that were named; all of the dialect's, where `none` is among them.
-fn of_return_codes(codes: Vec<OrNone<(String, OrNone<u32>)>>) -> Option<Value> {
+/// A cause that is sent with the one that is meant, `SENT=MEANT`, or `none`.
+fn cause_code(text: &str) -> Result<OrNone<(String, OrNone<u32>)>, String> {
+    if text == "none" {
+        return Ok(OrNone::None);
+    }
+    let (sent, meant) = text.split_once('=').ok_or("must be SENT=MEANT, such as 17=486, or none")?;
+    Ok(OrNone::Value((sent.trim().to_owned(), input::number_or_none(meant.trim())?)))
+}
+
+/// The codes that were named; none of the operator's, where `none` is among them.
+fn of_codes(codes: Vec<OrNone<(String, OrNone<u32>)>>) -> Option<Value> {
     if codes.is_empty() {
         return None;
     }
@@ -377,6 +392,10 @@ fn card(nas: &NasView) -> Card {
     card.field("dialect", &nas.dialect);
     card.field("time zone", &nas.time_zone);
     card.field("causes", &nas.causes);
+    if !nas.cause_codes.is_empty() {
+        let codes = nas.cause_codes.iter().map(|(sent, meant)| format!("{sent}={meant}"));
+        card.field("cause codes", codes.collect::<Vec<_>>().join(", "));
+    }
     card.field("reply style", &nas.reply_style);
     let vendors: Vec<String> = nas.layout_vendors.iter().map(ToString::to_string).collect();
     card.field("layout vendors", vendors.join(", "));

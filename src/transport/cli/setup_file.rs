@@ -37,6 +37,8 @@ enum Kind {
     Flag,
     Texts,
     Wholes,
+    /// Whole numbers by names that are not known here.
+    WholesByName,
     Table(&'static Form),
     Tables(&'static Form),
 }
@@ -162,6 +164,7 @@ const NAS: Form = Form {
         ("dialect", Kind::Text),
         ("time_zone", Kind::Text),
         ("causes", Kind::Text),
+        ("cause_codes", Kind::WholesByName),
         ("reply_style", Kind::Text),
         ("layout_vendors", Kind::Wholes),
         ("boxes", Kind::Text),
@@ -462,6 +465,18 @@ impl Reader<'_> {
                     }
                 }
             }
+            (Kind::WholesByName, DeValue::Table(table)) => {
+                let mut numbers = Map::new();
+                for (key, value) in table {
+                    let about = format!("{about}.{}", key.get_ref());
+                    let line = self.line(key.span().start);
+                    self.lines.insert(about.clone(), line);
+                    if let Some(number) = self.value(Kind::Whole, value, &about, line) {
+                        numbers.insert(key.get_ref().to_string(), number);
+                    }
+                }
+                Some(numbers.into())
+            }
             (Kind::Table(form), DeValue::Table(table)) => Some(self.table(form, table, about, line).into()),
             (Kind::Tables(form), DeValue::Array(items)) => Some(self.tables(form, items.iter(), about).into()),
             // One table where a list is meant: `[customer]` for `[[customer]]`.
@@ -489,6 +504,9 @@ impl Reader<'_> {
             (Kind::Flag, _) => self.refuse(about, line, "must be true or false, without quotes", value),
             (Kind::Texts, _) => self.refuse(about, line, "must be a list of texts in quotes: [\"...\"]", value),
             (Kind::Wholes, _) => self.refuse(about, line, "must be a list of whole numbers: [9, 6618]", value),
+            (Kind::WholesByName, _) => {
+                self.refuse(about, line, "must be a table of whole numbers: { 17 = 486 }", value)
+            }
             (Kind::Table(_), _) => self.refuse(about, line, "must be a table", value),
             (Kind::Tables(_), _) => self.refuse(about, line, "must be a list of tables", value),
         }
