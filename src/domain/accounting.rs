@@ -159,8 +159,8 @@ impl Told<'_> {
         if self.is_next_attempt(world, book, call, ending) {
             return false;
         }
-        if let Some(end) = leg.and_then(|leg| leg.ended) {
-            return !self.repeats(end) && self.began_after(end);
+        if let Some((leg, end)) = leg.and_then(|leg| Some((leg, leg.ended?))) {
+            return !self.repeats(end) && self.began_after(leg, end);
         }
         // Set up when the leg that is known was, by a clock that may be wrong: no other time is asked.
         if leg.is_some_and(|leg| leg.key.setup_at.is_some() && leg.key.setup_at == self.told.setup_at) {
@@ -218,15 +218,21 @@ impl Told<'_> {
     }
 
     /// Whether what it tells of began after a leg of the same name had ended: by its NAS's clock, right
-    /// or wrong, where both packets have that. Else one that comes so late is no retransmission.
-    fn began_after(&self, end: LegEnd) -> bool {
+    /// or wrong, where both packets have that. Else one that comes so late is no retransmission. Who names
+    /// calls and dialogs himself can begin the next one in the second in which the last one ended.
+    fn began_after(&self, leg: &Leg, end: LegEnd) -> bool {
         let told = self.told;
         let by_seconds = || Some(told.event_at?.minus_seconds(told.session_seconds?));
         let by_event = || match told.kind {
             AccountingKind::Start => told.event_at,
             _ => by_seconds(),
         };
+        let is_other_event = match told.kind {
+            AccountingKind::Start => leg.started_at.is_some_and(|started| Some(started) < told.event_at),
+            _ => told.event_at > end.told_at,
+        };
         match (told.connected_at.or(told.setup_at).or_else(by_event), end.told_at) {
+            (Some(start), Some(ended)) if told.identity.dialog.is_some() && start == ended => is_other_event,
             (Some(start), Some(ended)) => start > ended,
             _ => self.start_by_arrival().is_some_and(|start| start > end.at.plus_seconds(RETRANSMITTED_SECONDS_MAX)),
         }
@@ -574,7 +580,8 @@ fn tell_over(draft: &mut Draft<'_>, packet: &Told<'_>) {
         return;
     }
     let (seconds, flags) = packet.duration(&draft.call, leg.as_ref(), draft.world.policy().call_seconds_max);
-    if flags.contains(Flags::DURATION_DOUBTED) && seconds < ending.seconds {
+    let has_own_times = packet.told.connected_at.is_some() && packet.told.disconnected_at.is_some();
+    if flags.contains(Flags::DURATION_DOUBTED) && seconds < ending.seconds && !has_own_times {
         return;
     }
     let is_paying = draft.call.is_paying(&key);

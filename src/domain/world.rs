@@ -365,19 +365,27 @@ impl World {
         self.ended.iter().take(too_many).map(|(_, call)| *call)
     }
 
-    /// The call that a packet means: the one whose Class it brings; else, of those that its NAS
-    /// names so, the newest that had begun at the packet's own time; else one of the same H.323
-    /// conference, whatever the gateway; else one with its Acct-Session-Id, for a gateway that learns
-    /// the name of a call only after it was authorized.
+    /// The call that a packet means: the one whose Class it brings; else the one that has its SIP dialog;
+    /// else, of those that its NAS names so, the newest that had begun at the packet's own time; else one of
+    /// the same H.323 conference, whatever the gateway; else one with its Acct-Session-Id, for a gateway that
+    /// learns the name of a call only after it was authorized.
     ///
-    /// A Class of a call that was forgotten means no other call, whatever else the packet says: its
-    /// name may have been given to a newer one; but for the call of that name which has the packet's dialog.
-    /// That is meant also where the call that is found excludes the dialog.
+    /// A Class of a call that was forgotten means no other call but the one that has the packet's dialog,
+    /// whatever else the packet says: its name may have been given to a newer one. A Class may have come with
+    /// a grant that two calls of one name were let in by, so the dialog tells which.
     pub(super) fn find_call(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
-        let found = self.find_by_name(nas, identity, event_at);
-        let is_other = |dialog: &Dialog| found.is_none_or(|call| call.nas == nas && call.excludes_dialog(dialog));
-        let other = identity.dialog.filter(is_other).and_then(|dialog| self.find_dialog(nas, identity, &dialog));
-        other.or(found)
+        let of_class = identity.class.and_then(|class| self.calls.get(&class)).filter(|call| call.nas == nas);
+        let is_excluded = |call: &&Call| identity.dialog.is_some_and(|dialog| call.excludes_dialog(&dialog));
+        let of_dialog = || self.find_dialog(nas, identity, &identity.dialog?);
+        if let Some(call) = of_class.filter(|call| !is_excluded(call)).or_else(of_dialog).or(of_class) {
+            return Some(call);
+        }
+        if self.was_forgotten(identity) { None } else { self.find_by_name(nas, identity, event_at) }
+    }
+
+    /// Whether a packet's Class is that of a call which is remembered no more.
+    fn was_forgotten(&self, identity: &CallIdentity) -> bool {
+        identity.class.is_some_and(|class| class.0 < self.next_call && !self.calls.contains_key(&class))
     }
 
     /// The newest call that a NAS names so with a leg of this dialog.
@@ -388,13 +396,6 @@ impl World {
     }
 
     fn find_by_name(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
-        if let Some(class) = identity.class {
-            match self.calls.get(&class) {
-                Some(call) if call.nas == nas => return Some(call),
-                None if class.0 < self.next_call => return None,
-                _ => {}
-            }
-        }
         let by_key = || {
             let key = identity.key.clone()?;
             self.newest_begun(self.by_key.get(&(nas, key))?, event_at)
@@ -413,7 +414,7 @@ impl World {
     /// The newest call that is up of those that a NAS names so; none where the packet's Class is that of
     /// a call that was forgotten.
     pub(super) fn find_alive(&self, nas: NasKey, identity: &CallIdentity) -> Option<&Call> {
-        if identity.class.is_some_and(|class| class.0 < self.next_call && !self.calls.contains_key(&class)) {
+        if self.was_forgotten(identity) {
             return None;
         }
         let of_key = identity.key.clone().and_then(|key| self.by_key.get(&(nas, key)));

@@ -294,7 +294,10 @@ impl Auditor {
                 call.is_answered = false;
             }),
             Event::DisconnectAnswered { call, .. } => self.with(*call, |call| call.is_answered = true),
-            Event::Told { call, seconds } => self.with(*call, |call| call.told_seconds = Some(*seconds)),
+            // An answer may be lost on its way, and the gateway go by the one before.
+            Event::Told { call, seconds } => {
+                self.with(*call, |call| call.told_seconds = call.told_seconds.max(Some(*seconds)));
+            }
             Event::ProlongAnswered { call, seconds, answer: DisconnectAnswer::Acknowledged } => {
                 self.with(*call, |call| call.told_seconds = call.told_seconds.max(Some(*seconds)));
             }
@@ -401,7 +404,7 @@ impl Auditor {
         // A gateway that asks again for a call that was closed here: nobody can tell that it is the
         // same one, so it is a new one, and what the old one was charged stands.
         if let (Command::Authorize(_), Some(real_call)) = (record.command, record.real_call) {
-            let was_up = |known: &AuditedCall| known.connected_at.is_some();
+            let was_up = |known: &AuditedCall| known.connected_at.is_some() || known.charged_seconds > 0;
             let real = &mut self.real_calls[real_call];
             if real.calls.iter().filter_map(|id| self.calls.get(id)).any(was_up) {
                 real.is_beyond_judgement = true;
