@@ -257,7 +257,10 @@ impl Told<'_> {
             return connected.plus_millis(since).min(self.now);
         }
         let began = call.connected_at.unwrap_or(call.opened_at).floor_second();
-        if self.at < began { self.now } else { self.at }
+        // A Start that was on its way for long tells of its answer, not of what came after.
+        let answered_at = self.told.connected_at.filter(|_| self.told.kind == AccountingKind::Start);
+        let at = answered_at.map_or(self.at, |answered| answered.min(self.at));
+        if at < began { self.now } else { at }
     }
 
     /// Whether what failed is an attempt to change a call that was answered: it is up, and ends by a Stop.

@@ -12,7 +12,7 @@ use crate::domain::decision::Fact;
 use crate::domain::world::{World, WorldImage};
 
 /// The format that is written.
-const FORMAT: u8 = 3;
+const FORMAT: u8 = 4;
 
 /// Writes a batch of facts into a buffer, after what is in it, and gives the checksum of it.
 ///
