@@ -75,6 +75,11 @@ impl Phone {
         self.0.try_wait().expect("a child of ours")
     }
 
+    /// The tag of one that calls (`calls.xml`).
+    pub fn tag(&self) -> String {
+        format!("caller{}", self.0.id())
+    }
+
     /// Whether its call goes on.
     pub fn is_busy(&mut self) -> bool {
         self.has_ended().is_none()
