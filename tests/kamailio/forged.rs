@@ -145,6 +145,15 @@ fn a_bye_that_would_go_elsewhere_ends_the_call() {
 }
 
 #[test]
+fn no_carrier_is_asked_to_call_for_a_caller() {
+    let scene = Scene::up(600);
+    let refer = format!("Refer-To: <{}>\r\n", scene.accomplice.uri());
+    assert_eq!(scene.forge("REFER", 2, &scene.call, &refer).status(), 403);
+    scene.goes_on();
+    scene.is_charged(3);
+}
+
+#[test]
 fn nobody_says_in_the_callees_name_where_it_is() {
     let scene = Scene::up(600);
     // The same as the callee would send, from another address.

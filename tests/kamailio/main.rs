@@ -14,6 +14,7 @@ mod by_address;
 mod by_password;
 mod ends;
 mod forged;
+mod forks;
 mod house;
 mod phones;
 mod same_name;
