@@ -1,5 +1,7 @@
 //! SIP as it is written: for what no phone says.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ pub struct Party {
     socket: UdpSocket,
     proxy: SocketAddr,
     user: String,
+    heard: RefCell<HashSet<String>>,
 }
 
 /// A message of SIP.
@@ -38,7 +41,8 @@ pub struct Dialog {
 impl Party {
     pub fn new(host: Ipv4Addr, proxy: u16, user: &str) -> Party {
         let socket = UdpSocket::bind((host, 0)).expect("Linux has all of 127.0.0.0/8");
-        Party { socket, proxy: (Ipv4Addr::LOCALHOST, proxy).into(), user: user.into() }
+        let proxy = (Ipv4Addr::LOCALHOST, proxy).into();
+        Party { socket, proxy, user: user.into(), heard: RefCell::default() }
     }
 
     pub fn port(&self) -> u16 {
@@ -146,12 +150,17 @@ impl Party {
         self.receives(SILENCE).is_none()
     }
 
-    /// What comes within this time.
+    /// What comes within this time, but for repetitions: a busy machine is slow to answer.
     pub fn receives(&self, patience: Duration) -> Option<Message> {
         self.socket.set_read_timeout(Some(patience)).expect("not zero");
         let mut buffer = [0; 65_536];
-        let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
-        Some(Message { text: String::from_utf8_lossy(&buffer[..length]).into_owned(), from })
+        loop {
+            let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if self.heard.borrow_mut().insert(text.clone()) {
+                return Some(Message { text, from });
+            }
+        }
     }
 }
 
