@@ -7,7 +7,8 @@ use std::net::IpAddr;
 
 use crate::domain::habits::Boxes;
 use crate::wire::kind;
-use crate::wire::packet::{Packet, VendorAttribute};
+use crate::wire::packet::{Code, Packet, VendorAttribute};
+use crate::wire::value;
 
 use super::h323;
 use super::profile::Profile;
@@ -52,12 +53,21 @@ impl Kept {
 /// fits a request of our own beside what that needs.
 pub const IDENTIFICATION_BYTES_MAX: usize = 11 * 255;
 
+/// Start, Stop and Interim-Update (RFC 2866, 5.1): what is told of a call that is answered, and of its dialog.
+const DIALOGS: [u32; 3] = [1, 2, 3];
+
 /// The first of each attribute that the profile names, in the order of the packet. Where there is no Acct-Session-Id, the call-id of an AVPair stands for it.
 pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
     let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
+    let has_dialog = packet.code() == Code::ACCOUNTING_REQUEST
+        && packet
+            .first(kind::ACCT_STATUS_TYPE)
+            .and_then(value::integer)
+            .is_some_and(|status| DIALOGS.contains(&status));
     let needs_call_id = packet.all(kind::ACCT_SESSION_ID).all(<[u8]>::is_empty);
     for attribute in packet.attributes() {
-        if profile.identification.contains(&attribute.kind) {
+        let is_tag = has_dialog && profile.identification_tags.contains(&attribute.kind);
+        if is_tag || profile.identification.contains(&attribute.kind) {
             kept.plain(attribute.kind, attribute.value);
         }
         let Some(specific) = attribute.vendor_specific() else { continue };
@@ -163,6 +173,24 @@ mod tests {
             pair(request);
         });
         assert_eq!(with_session, [44, 3, b's']);
+    }
+
+    #[test]
+    fn the_tags_of_a_dialog_are_kept_and_those_of_a_branch_are_not() {
+        let told = |code, status| {
+            let mut request = RequestBuilder::new(code, 1);
+            request.integer(kind::ACCT_STATUS_TYPE, status).text(105, "f").text(104, "t");
+            request.text(kind::ACCT_SESSION_ID, "s");
+            let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+            of(&Packet::decode(&bytes).unwrap(), &profile::KAMAILIO).into_vec()
+        };
+        for status in [1, 2, 3] {
+            assert_eq!(told(Code::ACCOUNTING_REQUEST, status), [105, 3, b'f', 104, 3, b't', 44, 3, b's']);
+        }
+        // Of the carrier that did not answer, before another one did.
+        assert_eq!(told(Code::ACCOUNTING_REQUEST, 15), [44, 3, b's']);
+        // There it is a nonce.
+        assert_eq!(told(Code::ACCESS_REQUEST, 1), [44, 3, b's']);
     }
 
     #[test]

@@ -281,7 +281,8 @@ mod tests {
         for profile in rfc_like.into_iter().chain(cisco_like) {
             assert!(profile.layout_vendors.contains(profile.reply_vendor), "{}", profile.name);
             assert!(!profile.call_names.is_empty(), "{}", profile.name);
-            let identifies = profile.identification.len() + profile.identification_layout.len() + 1;
+            let plain = profile.identification.len() + profile.identification_tags.len();
+            let identifies = plain + profile.identification_layout.len() + 1;
             assert!(identifies * 255 <= identification::IDENTIFICATION_BYTES_MAX, "{}", profile.name);
         }
     }

@@ -19,6 +19,12 @@ pub const AUDIOCODES_VENDOR: u32 = 5003;
 /// The number that the manuals of AudioCodes show.
 pub const AUDIOCODES_MANUAL_VENDOR: u32 = 4923;
 
+/// Sip-To-Tag and Sip-From-Tag in accounting, by the numbers of the SER family. In an Access-Request these numbers
+/// are values of Digest (RFC 5090).
+pub const SIP_TO_TAG: u8 = 104;
+/// See [`SIP_TO_TAG`].
+pub const SIP_FROM_TAG: u8 = 105;
+
 /// How one make uses attributes.
 #[derive(Clone, Copy, Debug)]
 pub struct Profile {
@@ -72,6 +78,9 @@ pub struct Profile {
     pub starts_before_answer: bool,
     /// Attributes by which the NAS finds a call for a disconnect.
     pub identification: &'static [u8],
+    /// Those of them that name a dialog, in what is told of a call that is answered: elsewhere their numbers mean
+    /// something else, or they name a branch that nobody answered.
+    pub identification_tags: &'static [u8],
     /// Attributes of Cisco's layout by which it does.
     pub identification_layout: &'static [u8],
 }
@@ -318,6 +327,7 @@ pub const RFC: Profile = Profile {
     own: None,
     starts_before_answer: false,
     identification: IDENTIFICATION,
+    identification_tags: &[],
     identification_layout: &[],
 };
 
@@ -346,7 +356,8 @@ pub const KAMAILIO: Profile = Profile {
     digest_forms: PROXY_DIGEST_FORMS,
     no_call_services: PROXY_QUESTIONS,
     answered_services: PROXY_ANSWERS,
-    sip_tags: Some((105, 104)),
+    sip_tags: Some((SIP_FROM_TAG, SIP_TO_TAG)),
+    identification_tags: &[SIP_FROM_TAG, SIP_TO_TAG],
     ..RFC
 };
 

@@ -1,16 +1,17 @@
 //! What a Disconnect-Request or a CoA-Request asks of who stands in for a proxy that speaks no RADIUS
 //! (RFC 5176): which call is to end, or why nothing can be done.
 //!
-//! The packet has been proven. A proxy knows a call by its SIP Call-ID and by nothing else that RADIUS
-//! carries, so the Call-ID decides: Acct-Session-Id, which these proxies set to it, or `call-id` in an
-//! attribute of Cisco's layout. All other attributes that name a NAS or a session are let pass and not
-//! compared; any that asks for something else is refused by name, so that nobody believes it was done.
+//! The packet has been proven. A proxy knows a call by its SIP Call-ID, which decides: Acct-Session-Id, which
+//! these proxies set to it, or `call-id` in an attribute of Cisco's layout. Of several calls of one Call-ID the
+//! tags of the dialog tell which is meant: Sip-From-Tag and Sip-To-Tag by Kamailio's numbers. All other
+//! attributes that name a NAS or a session are let pass and not compared; any that asks for something else is
+//! refused by name, so that nobody believes it was done.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::dialect::h323;
-use crate::dialect::profile::SIPPY;
+use crate::dialect::profile::{SIP_FROM_TAG, SIP_TO_TAG, SIPPY};
 use crate::domain::error_cause::{
     self, INVALID_REQUEST, MISSING_ATTRIBUTE, SESSION_CONTEXT_NOT_FOUND, UNSUPPORTED_ATTRIBUTE, UNSUPPORTED_EXTENSION,
     UNSUPPORTED_SERVICE,
@@ -21,7 +22,9 @@ use crate::wire::packet::{Code, Packet};
 
 /// What a Disconnect-Request may carry (RFC 5176, 3.6) of all that a phone service sends, beside
 /// attributes of vendors.
-const DISCONNECT_ATTRIBUTES: [u8; 17] = [
+const DISCONNECT_ATTRIBUTES: [u8; 19] = [
+    SIP_FROM_TAG,
+    SIP_TO_TAG,
     kind::USER_NAME,
     kind::NAS_IP_ADDRESS,
     kind::NAS_PORT,
@@ -63,11 +66,21 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The Call-ID of the call that a request wants to end, byte for byte.
+/// The call that a request wants to end, byte for byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallToEnd {
+    /// Its SIP Call-ID.
+    pub call_id: Vec<u8>,
+    /// The tags of its dialog, as many as are known. Which side's each is, is not: a proxy's own BYE has them
+    /// swapped.
+    pub tags: Vec<Vec<u8>>,
+}
+
+/// The call that a request wants to end.
 ///
 /// # Errors
 /// The request cannot be obeyed, whatever calls there are.
-pub fn call_to_end(packet: &Packet<'_>) -> Result<Vec<u8>, Refusal> {
+pub fn call_to_end(packet: &Packet<'_>) -> Result<CallToEnd, Refusal> {
     if packet.first(kind::SERVICE_TYPE).is_some() {
         return Err(Refusal::new(UNSUPPORTED_SERVICE, "it has a Service-Type"));
     }
@@ -81,8 +94,12 @@ pub fn call_to_end(packet: &Packet<'_>) -> Result<Vec<u8>, Refusal> {
         let why = format!("attribute {} has no place in a Disconnect-Request", attribute.kind);
         return Err(Refusal::new(UNSUPPORTED_ATTRIBUTE, why));
     }
-    if packet.all(kind::ACCT_SESSION_ID).nth(1).is_some() {
-        return Err(Refusal::new(INVALID_REQUEST, "it has more than one Acct-Session-Id"));
+    for (kind, name) in
+        [(kind::ACCT_SESSION_ID, "Acct-Session-Id"), (SIP_FROM_TAG, "Sip-From-Tag"), (SIP_TO_TAG, "Sip-To-Tag")]
+    {
+        if packet.all(kind).nth(1).is_some() {
+            return Err(Refusal::new(INVALID_REQUEST, format!("it has more than one {name}")));
+        }
     }
     let names = packet.all(kind::ACCT_SESSION_ID).map(h323::trim_end_zeroes).chain(call_ids(packet));
     let mut names = names.filter(|name| !name.is_empty());
@@ -93,7 +110,9 @@ pub fn call_to_end(packet: &Packet<'_>) -> Result<Vec<u8>, Refusal> {
     if names.any(|other| other != name) {
         return Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "it has the names of two calls"));
     }
-    Ok(name.to_vec())
+    let tags = [SIP_FROM_TAG, SIP_TO_TAG].into_iter().filter_map(|kind| packet.first(kind));
+    let tags = tags.map(h323::trim_end_zeroes).filter(|tag| !tag.is_empty()).map(<[u8]>::to_vec).collect();
+    Ok(CallToEnd { call_id: name.to_vec(), tags })
 }
 
 /// All values of `call-id`, by number or as an AVPair.
@@ -116,7 +135,7 @@ mod tests {
         build(request.message_authenticator(true));
         let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
         let call = call_to_end(&Packet::decode(&bytes).unwrap());
-        call.map(|call| String::from_utf8(call).unwrap()).map_err(|refusal| refusal.cause)
+        call.map(|call| String::from_utf8(call.call_id).unwrap()).map_err(|refusal| refusal.cause)
     }
 
     fn disconnect(build: impl FnOnce(&mut RequestBuilder)) -> Result<String, u32> {
@@ -151,6 +170,25 @@ mod tests {
             request.text(kind::ACCT_SESSION_ID, "a@b").text(kind::ACCT_SESSION_ID, "a@b");
         });
         assert_eq!(twice, Err(INVALID_REQUEST));
+    }
+
+    #[test]
+    fn tags_tell_which_call_of_a_name_is_meant() {
+        let tags = |from: &[&str], to: &[&str]| {
+            let mut request = RequestBuilder::new(Code::DISCONNECT_REQUEST, 1);
+            request.message_authenticator(true).text(kind::ACCT_SESSION_ID, "a@b");
+            for (kind, tag) in from.iter().map(|tag| (105, tag)).chain(to.iter().map(|tag| (104, tag))) {
+                request.text(kind, tag);
+            }
+            let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+            let call = call_to_end(&Packet::decode(&bytes).unwrap()).map_err(|refusal| refusal.cause)?;
+            Ok::<_, u32>(call.tags.iter().map(|tag| tag.escape_ascii().to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(tags(&["f"], &["t"]), Ok(vec!["f".into(), "t".into()]));
+        assert_eq!(tags(&[], &["t\0"]), Ok(vec!["t".into()]));
+        assert_eq!(tags(&[""], &[]), Ok(vec![]));
+        assert_eq!(tags(&["f", "f"], &["t"]), Err(INVALID_REQUEST));
+        assert_eq!(tags(&["f"], &["t", "u"]), Err(INVALID_REQUEST));
     }
 
     #[test]

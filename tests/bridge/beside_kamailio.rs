@@ -183,6 +183,39 @@ fn calls_of_one_name_are_all_ended() {
 }
 
 #[test]
+fn of_calls_of_one_name_the_one_with_the_tags_is_ended() {
+    let scene = scene();
+    let mut one = scene.answered("twins");
+    let mut two = scene.call("answers.xml", "twins");
+    scene.kamailio.wait_for_dialogs(&[4, 4]);
+    let (one_tag, two_tag) = (one.caller.tag(), two.caller.tag());
+    // Sip-From-Tag and Sip-To-Tag.
+    let ask = |from: &str, to: &str| {
+        let mut request = scene.asker.request(Code::DISCONNECT_REQUEST);
+        request.text(ringfence::wire::kind::ACCT_SESSION_ID, "twins");
+        for (kind, tag) in [(105, from), (104, to)] {
+            if !tag.is_empty() {
+                request.text(kind, tag);
+            }
+        }
+        scene.asker.ask(&signed(&request))
+    };
+    // Not 503: whoever asked would take it for the end of a call that is up.
+    for (from, to) in [("nobody", ""), ("", "nobody"), (&*one_tag, "nobody"), (&*one_tag, &*two_tag)] {
+        assert_eq!(ask(from, to), nak(504), "{from} {to}");
+    }
+    assert!(one.goes_on() && two.goes_on());
+    // Swapped, as they are in a BYE to the caller.
+    assert_eq!(ask("callee1", &two_tag), ACK);
+    assert!(two.was_hung_up() && one.goes_on());
+    assert_eq!(scene.kamailio.dialogs(), [4]);
+    assert_eq!(ask("", &two_tag), nak(504));
+    assert_eq!(ask(&one_tag, ""), ACK);
+    assert!(one.was_hung_up());
+    assert_eq!(ask(&one_tag, ""), nak(503));
+}
+
+#[test]
 fn calls_too_long_to_be_told_of_together_are_ended_all_the_same() {
     let scene = scene();
     let directory = scene.directory.path();

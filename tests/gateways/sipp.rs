@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::free_media_port;
 use crate::live::wait_until;
@@ -64,15 +64,25 @@ impl Phone {
     pub fn ended_well(&mut self) -> bool {
         let mut status = None;
         wait_until("the end of a call", || {
-            status = self.0.try_wait().expect("a child of ours");
+            status = self.has_ended();
             status.is_some()
         });
         status.is_some_and(|status| status.success())
     }
 
+    /// How its scenario came out, where it is over.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().expect("a child of ours")
+    }
+
+    /// The tag of one that calls (`calls.xml`).
+    pub fn tag(&self) -> String {
+        format!("caller{}", self.0.id())
+    }
+
     /// Whether its call goes on.
     pub fn is_busy(&mut self) -> bool {
-        self.0.try_wait().expect("a child of ours").is_none()
+        self.has_ended().is_none()
     }
 }
 

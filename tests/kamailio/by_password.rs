@@ -24,7 +24,7 @@ fn who_has_the_password_calls_and_nobody_else() {
 
 #[test]
 fn a_silent_server_is_not_taken_for_a_wrong_password() {
-    let plan = Plan { by_password: true, ..Plan::default() };
+    let plan = Plan { by_password: true, impatient: true, ..Plan::default() };
     let house = House::new(plan, &[("alice", 600, "")]);
     house.tap.is_deaf();
     let mut call = house.call_as("alice", Some("secret1"), "4930", Caller::Gets(503), Callee::Answers);

@@ -37,6 +37,43 @@ fn an_operator_ends_a_call_that_stands_in_the_way_of_another() {
 }
 
 #[test]
+fn no_call_is_too_long_to_be_ended_from_outside() {
+    let plan = Plan { with_bridge: true, ..Plan::default() };
+    let house = House::new(plan, &[("alice", 600, "")]);
+    // What the proxy tells of a dialog is JSON, where these take one, two and six bytes.
+    for (name, filling) in [("plain", "x"), ("escaped", "\\"), ("control", "\u{1}")] {
+        let (caller, callee) = (house.party(1, "alice"), house.party(1, "callee"));
+        let call = caller.dialog(callee.port(), name, "caller");
+        // The longest that is let in.
+        let mut bytes = 11_000;
+        let (invite, contact) = loop {
+            let contact = format!("Contact: <{};{}>\r\n", caller.uri(), filling.repeat(bytes));
+            caller.requests("INVITE", 1, &call, &contact);
+            let mut answer = caller.hears("SIP/2.0 ");
+            if answer.status() == 100 {
+                break (callee.hears("INVITE "), contact);
+            }
+            while answer.status() != 513 {
+                answer = caller.hears("SIP/2.0 ");
+            }
+            bytes -= 25;
+        };
+        callee.answers(&invite, "200 OK", "callee", &format!("X: {}\r\n", "x".repeat(6_000)));
+        let call = call.answered(&caller.final_answer(1, "INVITE"));
+        caller.requests("ACK", 1, &call, &contact[..0]);
+        house.wait_until_confirmed(name);
+        let output = house.daemon.command(&["call", "disconnect", name, "--yes"]);
+        assert!(output.status.success(), "{output:?}");
+        let bye = caller.hears("BYE ");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        caller.answers(&bye, "200 OK", "caller", "");
+        let bye = callee.hears("BYE ");
+        callee.answers(&bye, "200 OK", "callee", "");
+        house.kamailio.wait_for_dialogs(&[]);
+    }
+}
+
+#[test]
 fn a_call_outlives_its_proxy_and_is_charged_to_its_end() {
     let mut house = House::new(Plan::default(), &[("alice", 600, "")]);
     let mut call = house.call("alice", Caller::HangsUp(9_000), Callee::Answers);

@@ -3,8 +3,8 @@
 //! Dialogs are looked up by Call-ID with `dlg.list_match` and ended with `dlg.end_dlg`, which takes
 //! the place of a dialog that was found. `dlg.dlg_list` would look into one bucket instead of all, but
 //! shows only the last of several dialogs with one Call-ID. Whoever calls chooses the Call-ID, so a
-//! second dialog under it must protect neither: all that are answered are ended. Only an answered dialog
-//! (state 3 or 4) can be ended by version 5.6.
+//! second dialog under it must protect neither: all that are answered are ended, or, where a request has the
+//! tags of one, that one. Only an answered dialog (state 3 or 4) can be ended by version 5.6.
 //!
 //! The order is given once for each: when its answer is lost, the dialogs are looked up again, not ended
 //! again. `dlg.end_dlg` also says nothing of whether it could send its BYE, so that a call counts as
@@ -30,7 +30,7 @@ use crate::domain::error_cause::{
     INVALID_ATTRIBUTE_VALUE, RESOURCES_UNAVAILABLE, SESSION_CONTEXT_NOT_FOUND, SESSION_CONTEXT_NOT_REMOVABLE,
 };
 use crate::service::escape::escape;
-use crate::service::session_request::Refusal;
+use crate::service::session_request::{CallToEnd, Refusal};
 
 /// More than any datagram carries.
 const ANSWER_BYTES_MAX: usize = 65_536;
@@ -70,20 +70,25 @@ impl Kamailio {
 }
 
 impl Door for Kamailio {
-    fn end(&self, call: &[u8]) -> Result<(), Refusal> {
-        let name = json_text(call)
+    fn end(&self, call: &CallToEnd) -> Result<(), Refusal> {
+        let name = json_text(&call.call_id)
             .ok_or_else(|| Refusal::new(INVALID_ATTRIBUTE_VALUE, "a Call-ID with a zero in it cannot be named"))?;
         let mut orders = Orders::default();
         let mut limit_at = 0;
         let mut since = None;
         let mut wait = FIRST_WAIT;
         loop {
-            let found = self.dialogs(&name, call, limit_at)?;
+            let found = self.dialogs(&name, &call.call_id, limit_at)?;
             limit_at = found.limit_at;
-            let up: Vec<Place> =
-                found.dialogs.iter().filter(|dialog| orders.is_up(dialog)).map(Dialog::place).collect();
+            let (up, others): (Vec<&Dialog>, Vec<&Dialog>) =
+                found.dialogs.iter().filter(|dialog| orders.is_up(dialog)).partition(|dialog| dialog.has(&call.tags));
+            let up: Vec<Place> = up.into_iter().map(Dialog::place).collect();
             if up.is_empty() && found.are_all {
-                return orders.outcome(found.dialogs.is_empty());
+                return orders.outcome(match (&others[..], &found.dialogs[..]) {
+                    ([_, ..], _) => Left::Others,
+                    ([], [_, ..]) => Left::Unanswered,
+                    ([], []) => Left::Nothing,
+                });
             }
             let told = orders.told.len();
             self.tell(&mut orders, &up)?;
@@ -112,6 +117,17 @@ impl Door for Kamailio {
     }
 }
 
+/// What is left of the dialogs of a Call-ID, once none is left that is meant and can be ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Answered ones with other tags.
+    Others,
+    /// Only such as are not answered, or were over when they were to be told.
+    Unanswered,
+    /// None.
+    Nothing,
+}
+
 /// What was told to end, of the dialogs of one call.
 #[derive(Debug, Default)]
 struct Orders {
@@ -128,13 +144,19 @@ impl Orders {
         dialog.state.can_be_ended() && !self.gone.contains(&dialog.place())
     }
 
-    /// What comes of it once no dialog is left that can be ended.
-    fn outcome(&self, none_is_left: bool) -> Result<(), Refusal> {
-        match (&self.told[..], &self.gone[..]) {
-            ([_, ..], _) => Ok(()),
-            ([], [_, ..]) => Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "the call ended by itself")),
-            ([], []) if none_is_left => Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "no call has this Call-ID")),
-            ([], []) => Err(Refusal::new(SESSION_CONTEXT_NOT_REMOVABLE, "the call is not answered yet")),
+    /// What comes of it once no dialog is left that is meant and can be ended.
+    fn outcome(&self, left: Left) -> Result<(), Refusal> {
+        match (&self.told[..], &self.gone[..], left) {
+            ([_, ..], _, _) => Ok(()),
+            // Never 503 where a call of this name is up: whoever asked would take his call for over.
+            ([], _, Left::Others) => {
+                Err(Refusal::new(SESSION_CONTEXT_NOT_REMOVABLE, "a call of this Call-ID is up, but with other tags"))
+            }
+            ([], [_, ..], _) => Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "the call ended by itself")),
+            ([], [], Left::Nothing) => Err(Refusal::new(SESSION_CONTEXT_NOT_FOUND, "no call has this Call-ID")),
+            ([], [], Left::Unanswered) => {
+                Err(Refusal::new(SESSION_CONTEXT_NOT_REMOVABLE, "the call is not answered yet"))
+            }
         }
     }
 
@@ -142,7 +164,8 @@ impl Orders {
         match &self.lost {
             Some(failure) => format!("{failure}, and the call is still there"),
             None if up.is_empty() => {
-                "so many calls that ring have this Call-ID that no answer has room for more".into()
+                "so many other calls, that ring or have other tags, have this Call-ID that no answer has room for more"
+                    .into()
             }
             None => "the proxy was told to end the call, and neither side has answered its BYE yet".into(),
         }
@@ -288,9 +311,33 @@ struct Dialog {
     #[serde(rename = "call-id")]
     call_id: String,
     state: State,
+    #[serde(default)]
+    caller: Side,
+    #[serde(default)]
+    callee: Side,
+}
+
+/// What is read of a side of a dialog.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct Side {
+    /// None of the callee's before the answer.
+    tag: Option<String>,
 }
 
 impl Dialog {
+    /// Whether these are its tags, or one of them, in either order; none are everybody's.
+    fn has(&self, tags: &[Vec<u8>]) -> bool {
+        // As the answer was read.
+        let tags: Vec<_> = tags.iter().map(|tag| String::from_utf8_lossy(tag)).collect();
+        let tags: Vec<_> = tags.iter().map(|tag| Some(&**tag)).collect();
+        let (caller, callee) = (self.caller.tag.as_deref(), self.callee.tag.as_deref());
+        match tags[..] {
+            [] => true,
+            [one] => one == caller || one == callee,
+            [one, other, ..] => (one, other) == (caller, callee) || (one, other) == (callee, caller),
+        }
+    }
+
     fn place(&self) -> Place {
         (self.h_entry, self.h_id)
     }
@@ -439,18 +486,38 @@ mod tests {
 
     #[test]
     fn answered_dialogs_are_meant_and_those_that_ended_are_not() {
-        let dialog = |h_id, state| Dialog { h_entry: 1, h_id, call_id: "a@b".into(), state: State(state) };
+        let dialog = |h_id, state| Dialog {
+            h_entry: 1,
+            h_id,
+            call_id: "a@b".into(),
+            state: State(state),
+            caller: Side::default(),
+            callee: Side::default(),
+        };
         let mut orders = Orders::default();
         assert!([3, 4].iter().all(|state| orders.is_up(&dialog(1, *state))));
         assert!(![1, 2, 5].iter().any(|state| orders.is_up(&dialog(1, *state))));
-        let cause = |orders: &Orders, none_is_left| orders.outcome(none_is_left).err().map(|refusal| refusal.cause);
-        assert_eq!(cause(&orders, true), Some(SESSION_CONTEXT_NOT_FOUND));
-        assert_eq!(cause(&orders, false), Some(SESSION_CONTEXT_NOT_REMOVABLE));
+        let cause = |orders: &Orders, left| orders.outcome(left).err().map(|refusal| refusal.cause);
+        assert_eq!(cause(&orders, Left::Nothing), Some(SESSION_CONTEXT_NOT_FOUND));
+        assert_eq!(cause(&orders, Left::Unanswered), Some(SESSION_CONTEXT_NOT_REMOVABLE));
+        assert_eq!(cause(&orders, Left::Others), Some(SESSION_CONTEXT_NOT_REMOVABLE));
         orders.gone.push((1, 7));
         assert!(!orders.is_up(&dialog(7, 4)) && orders.is_up(&dialog(8, 4)));
-        assert_eq!(cause(&orders, false), Some(SESSION_CONTEXT_NOT_FOUND));
+        assert_eq!(cause(&orders, Left::Unanswered), Some(SESSION_CONTEXT_NOT_FOUND));
+        assert_eq!(cause(&orders, Left::Others), Some(SESSION_CONTEXT_NOT_REMOVABLE));
         orders.told.push((1, 8));
-        assert_eq!(cause(&orders, false), None);
+        assert_eq!([Left::Unanswered, Left::Others, Left::Nothing].map(|left| cause(&orders, left)), [None; 3]);
+    }
+
+    #[test]
+    fn a_dialog_is_known_by_its_tags_in_either_order() {
+        let text = r#"{"h_entry":1,"h_id":2,"call-id":"a@b","state":4,"caller":{"tag":"f"},"callee":{"tag":"t"}}"#;
+        let dialog: Dialog = serde_json::from_str(text).unwrap();
+        let has = |tags: &[&[u8]]| dialog.has(&tags.iter().map(|tag| tag.to_vec()).collect::<Vec<_>>());
+        assert!(has(&[]) && has(&[b"f"]) && has(&[b"t"]) && has(&[b"f", b"t"]) && has(&[b"t", b"f"]));
+        let ringing = text.replace("\"t\"", "null");
+        assert!(serde_json::from_str::<Dialog>(&ringing).is_ok_and(|dialog| dialog.has(&[b"f".to_vec()])));
+        assert!(!has(&[b"x"]) && !has(&[b"f", b"x"]) && !has(&[b"x", b"t"]) && !has(&[b"f", b"f"]) && !has(&[b"f\0"]));
     }
 
     #[test]

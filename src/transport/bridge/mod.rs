@@ -8,16 +8,16 @@ pub mod kamailio;
 pub mod server;
 pub mod sippy;
 
-use crate::service::session_request::Refusal;
+use crate::service::session_request::{CallToEnd, Refusal};
 
 /// The way into a proxy. Each call of it takes no longer than the proxy is given, and a moment.
 pub trait Door: Send + Sync {
-    /// Ends the calls of this Call-ID. When it comes back well they are over, as far as the proxy tells:
+    /// Ends the calls of this Call-ID, or those of them that have the tags, where the proxy knows tags. When it comes back well they are over, as far as the proxy tells:
     /// Kamailio has no such dialog any more that was answered, Sippy has taken the order.
     ///
     /// # Errors
     /// What keeps the call from being ended, as a NAK tells it.
-    fn end(&self, call: &[u8]) -> Result<(), Refusal>;
+    fn end(&self, call: &CallToEnd) -> Result<(), Refusal>;
 
     /// Whether somebody is behind the door, without changing anything.
     ///

@@ -25,7 +25,7 @@ use crate::domain::error_cause::RESOURCES_UNAVAILABLE;
 use crate::domain::time::Timestamp;
 use crate::service::escape::escape;
 use crate::service::log_pace::LogPace;
-use crate::service::session_request::{Refusal, call_to_end};
+use crate::service::session_request::{CallToEnd, Refusal, call_to_end};
 use crate::transport::reply_cache::{CacheLimits, ReplyCache, RequestKey, Seen};
 use crate::transport::udp::{self, Endpoint, Peer};
 use crate::wire::authenticator::{MessageAuthenticatorRule, Secret, Verified, verify_request};
@@ -442,7 +442,7 @@ impl Drop for Exchange {
 /// A call that is to end.
 struct Job {
     exchange: Exchange,
-    call: Vec<u8>,
+    call: CallToEnd,
     since: Timestamp,
 }
 
@@ -459,7 +459,7 @@ fn obey_all(jobs: &Mutex<Receiver<Job>>) {
             } else {
                 shared.door.end(&call)
             };
-            exchange.answer(&call, outcome);
+            exchange.answer(&call.call_id, outcome);
         });
     }
 }

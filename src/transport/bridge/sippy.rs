@@ -16,7 +16,7 @@ use super::Door;
 use crate::clock::Stopwatch;
 use crate::domain::error_cause::{INVALID_ATTRIBUTE_VALUE, RESOURCES_UNAVAILABLE, SESSION_CONTEXT_NOT_FOUND};
 use crate::service::escape::escape;
-use crate::service::session_request::Refusal;
+use crate::service::session_request::{CallToEnd, Refusal};
 
 /// The longest line that is read; an answer repeats the Call-ID at most.
 const LINE_BYTES_MAX: usize = 1_024;
@@ -83,8 +83,8 @@ fn late(patience: Duration) -> io::Error {
 }
 
 impl Door for Sippy {
-    fn end(&self, call: &[u8]) -> Result<(), Refusal> {
-        let line = command_line(call)
+    fn end(&self, call: &CallToEnd) -> Result<(), Refusal> {
+        let line = command_line(&call.call_id)
             .ok_or_else(|| Refusal::new(INVALID_ATTRIBUTE_VALUE, "a Call-ID like this cannot be put into a command"))?;
         let answer = self.command(&line).map_err(|error| Refusal::new(RESOURCES_UNAVAILABLE, self.named(&error)))?;
         understood(&answer)
