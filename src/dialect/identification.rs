@@ -59,12 +59,13 @@ const DIALOGS: [u32; 3] = [1, 2, 3];
 /// The first of each attribute that the profile names, in the order of the packet. Where there is no Acct-Session-Id, the call-id of an AVPair stands for it.
 pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
     let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
-    let has_dialog = packet.code() == Code::ACCOUNTING_REQUEST
-        && packet
-            .first(kind::ACCT_STATUS_TYPE)
-            .and_then(value::integer)
-            .is_some_and(|status| DIALOGS.contains(&status));
     let needs_call_id = packet.all(kind::ACCT_SESSION_ID).all(<[u8]>::is_empty);
+    let is_there = |kind: &u8| packet.first(*kind).is_some_and(|value| !value.is_empty());
+    let status = packet.first(kind::ACCT_STATUS_TYPE).and_then(value::integer);
+    let has_dialog = packet.code() == Code::ACCOUNTING_REQUEST
+        && status.is_some_and(|status| DIALOGS.contains(&status))
+        && profile.identification_tags.iter().all(is_there)
+        && !needs_call_id;
     for attribute in packet.attributes() {
         let is_tag = has_dialog && profile.identification_tags.contains(&attribute.kind);
         if is_tag || profile.identification.contains(&attribute.kind) {
@@ -187,6 +188,13 @@ mod tests {
         for status in [1, 2, 3] {
             assert_eq!(told(Code::ACCOUNTING_REQUEST, status), [105, 3, b'f', 104, 3, b't', 44, 3, b's']);
         }
+        // What is cancelled has one tag, and is no dialog.
+        let cancelled = {
+            let mut request = RequestBuilder::new(Code::ACCOUNTING_REQUEST, 1);
+            request.integer(kind::ACCT_STATUS_TYPE, 2).text(105, "f").text(kind::ACCT_SESSION_ID, "s");
+            request.finish(&Secret::from("s"), [0; 16]).unwrap()
+        };
+        assert_eq!(*of(&Packet::decode(&cancelled).unwrap(), &profile::KAMAILIO), [44, 3, b's']);
         // Of the carrier that did not answer, before another one did.
         assert_eq!(told(Code::ACCOUNTING_REQUEST, 15), [44, 3, b's']);
         // There it is a nonce.
