@@ -106,6 +106,11 @@ fn a_call_id_is_free_again_after_every_end() {
         let call = put_up(&house, &caller, &callee, &call(tag), &invite);
         std::thread::sleep(std::time::Duration::from_millis(1_200));
         hang_up(&house, &caller, &callee, &call, 2);
+        // The proxy's table hears of the end a moment after the dialog.
+        crate::live::wait_until("a Call-ID that is free", || {
+            let entry = house.kamailio.try_rpc("htable.get", &serde_json::json!(["calling", session]));
+            entry.is_some_and(|entry| entry["error"]["message"] == "Key name doesn't exist in htable.")
+        });
     }
     assert_eq!(statuses(&house, session), [FAILED, FAILED, FAILED, START, STOP, START, STOP]);
     let stops = house.tap.told(session);
