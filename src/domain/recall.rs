@@ -29,8 +29,8 @@ impl PastName<'_> {
     }
 }
 
-/// The call that a packet means, by the rules of the calls that are remembered, and the newest where
-/// a name was used again. `look_up` gives the calls of a name, newest first.
+/// The call that a packet means, by the rules of the calls that are remembered (`World::find_call`), and the
+/// newest where a name was used again. `look_up` gives the calls of a name, newest first.
 ///
 /// # Errors
 /// Those of `look_up`.
@@ -41,24 +41,29 @@ pub fn recall<E>(
 ) -> Result<Option<Box<Call>>, E> {
     let has_dialog = |call: &Call| identity.dialog.is_some_and(|dialog| call.has_dialog(&dialog));
     let excludes = |call: &Call| identity.dialog.is_some_and(|dialog| call.excludes_dialog(&dialog));
+    let mut of_class = None;
+    let mut was_forgotten = false;
     if let Some(class) = identity.class {
-        match look_up(PastName::Call(class))?.into_iter().next() {
-            Some(call) if call.nas == nas && !excludes(&call) => return Ok(Some(Box::new(call))),
-            Some(_) => {}
-            // It means no other call, whatever else the packet says, but for one that has its dialog.
-            None => {
-                let Some((key, _)) = identity.key.as_ref().zip(identity.dialog) else { return Ok(None) };
-                let of_key = look_up(PastName::Key(nas, key))?;
-                return Ok(of_key.into_iter().find(has_dialog).map(Box::new));
-            }
+        let found = look_up(PastName::Call(class))?.into_iter().next();
+        was_forgotten = found.is_none();
+        of_class = found.filter(|call| call.nas == nas);
+        if let Some(call) = of_class.take_if(|call| !excludes(call)) {
+            return Ok(Some(Box::new(call)));
         }
     }
-    if let Some(key) = &identity.key {
-        let mut of_key = look_up(PastName::Key(nas, key))?;
-        let newest = of_key.iter().position(|call| !excludes(call)).or((!of_key.is_empty()).then_some(0));
-        if let Some(meant) = of_key.iter().position(has_dialog).or(newest) {
-            return Ok(Some(Box::new(of_key.swap_remove(meant))));
-        }
+    let mut of_key = match &identity.key {
+        Some(key) => look_up(PastName::Key(nas, key))?,
+        None => Vec::new(),
+    };
+    if let Some(place) = of_key.iter().position(has_dialog) {
+        return Ok(Some(Box::new(of_key.swap_remove(place))));
+    }
+    // A Class that is known nowhere means no other call, whatever else the packet says.
+    if of_class.is_some() || was_forgotten {
+        return Ok(of_class.map(Box::new));
+    }
+    if let Some(call) = of_key.into_iter().next() {
+        return Ok(Some(Box::new(call)));
     }
     if let Some(conf_id) = identity.conf_id
         && let Some(call) = look_up(PastName::Conference(conf_id))?.into_iter().next()
@@ -77,7 +82,11 @@ pub fn recall<E>(
 mod tests {
     use super::*;
     use crate::domain::authorize::{UNKNOWN_NAS, blank_call};
+    use crate::domain::call::{CallState, Dialog, EndReason, Ending, Leg, LegEnd, LegKey, LegOrigin};
+    use crate::domain::id::CdrId;
+    use crate::domain::policy::Policy;
     use crate::domain::time::Timestamp;
+    use crate::domain::world::{World, WorldImage};
 
     fn call(id: u64, nas: u32, key: &str, session: &str) -> Call {
         let identity = CallIdentity {
@@ -131,5 +140,63 @@ mod tests {
         assert_eq!(recalled(&past, named(None, "s1", "s1")), Some(1), "a Stop that names it by nothing else");
         assert_eq!(recalled(&past, named(None, "b", "s1")), None, "another call of a gateway that began anew");
         assert_eq!(recalled(&[call(1, 7, "a", "s1")], named(None, "", "s1")), None);
+    }
+
+    /// Calls of a few names and dialogs, all over.
+    fn past(random: &mut fastrand::Rng) -> Vec<Call> {
+        let any = |random: &mut fastrand::Rng, all: &[&'static str]| all[random.usize(..all.len())];
+        let calls = (1..=random.u64(1..8)).map(|id| {
+            let key = any(random, &["a", "b", ""]);
+            let session = if random.bool() { key } else { any(random, &["s1", "s2", ""]) };
+            let mut call = call(id, random.u32(1..3), key, session);
+            call.conf_id = (random.u8(..4) == 0).then(|| ConfId([random.u8(..2); 16]));
+            call.state = CallState::Terminated;
+            let (at, reason) = (Timestamp::from_seconds(9), EndReason::Stopped);
+            let (seconds, cdr) = (5, CdrId(1));
+            call.ending =
+                Some(Ending { at, reason, seconds, estimated: false, by_originate_leg: false, corrected: false, cdr });
+            for _ in 0..random.u8(..3) {
+                let end = LegEnd { at, told_at: None, seconds: random.u64(..2), cause: None, failed: false };
+                let key = LegKey {
+                    nas: call.nas,
+                    session_id: call.session_id.clone(),
+                    origin: LegOrigin::Answer,
+                    remote_address: None,
+                    setup_at: None,
+                    dialog: dialog(random),
+                };
+                call.legs.push(Leg { key, connected_at: None, started_at: None, ended: Some(end), connection: None });
+            }
+            call
+        });
+        calls.collect()
+    }
+
+    fn dialog(random: &mut fastrand::Rng) -> Option<Dialog> {
+        let to = random.bool().then(|| random.u64(10..13));
+        (random.u8(..3) != 0).then(|| Dialog { from: random.u64(1..3), to })
+    }
+
+    #[test]
+    fn the_tables_mean_the_call_that_the_world_would_mean() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut found = 0;
+        for _ in 0..20_000 {
+            let past = past(&mut random);
+            let next = past.len() as u64 + 1;
+            let image = WorldImage { next: (next, 1, 1), calls: past.clone(), ..WorldImage::default() };
+            let world = World::from_image(Policy::default(), image);
+            let mut identity = named(
+                (random.u8(..3) == 0).then(|| random.u64(1..next)),
+                ["a", "b", ""][random.usize(..3)],
+                ["a", "s1", "s2", ""][random.usize(..4)],
+            );
+            identity.conf_id = (random.u8(..4) == 0).then(|| ConfId([random.u8(..2); 16]));
+            identity.dialog = dialog(&mut random);
+            let by_world = world.find_call(NasKey(1), &identity, None).map(|call| call.id.0);
+            assert_eq!(recalled(&past, identity.clone()), by_world, "{identity:?} of {past:#?}");
+            found += usize::from(by_world.is_some());
+        }
+        assert!(found > 5_000, "{found}");
     }
 }
