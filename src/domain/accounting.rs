@@ -49,7 +49,7 @@ pub(super) fn account(world: &World, book: &Book, now: Timestamp, told: &Account
             }
             draft
         }
-        None => open_unannounced(world, book, &packet),
+        None => open_unannounced(world, book, &packet, found),
     };
     if draft.call.is_alive() {
         tell_alive(&mut draft, &packet);
@@ -115,8 +115,7 @@ impl Told<'_> {
     /// Whether it is of a dialog that is none of this call's: where nobody talked in that, it tells nothing
     /// of the call. A branch that lost, or what a caller has made up.
     fn is_beside(&self, call: &Call) -> bool {
-        let dialog = self.told.identity.dialog.filter(|_| self.told.nas == call.nas);
-        dialog.is_some_and(|dialog| call.excludes_dialog(&dialog))
+        self.told.nas == call.nas && call.excludes(&self.told.identity)
     }
 
     /// Whether somebody talks, or has talked, in a dialog that is none of this call's: that is a call by
@@ -213,7 +212,8 @@ impl Told<'_> {
     /// common.
     fn is_of_same_invite(&self, call: &Call) -> bool {
         let Some(ours) = self.told.identity.dialog else { return true };
-        let mut known = call.legs.iter().filter_map(|leg| leg.key.dialog).peekable();
+        let failed = call.legs.iter().filter(|leg| leg.ended.is_some_and(|end| end.failed));
+        let mut known = failed.filter_map(|leg| leg.key.dialog).peekable();
         known.peek().is_none() || known.any(|dialog| ours.shares_a_side_with(&dialog))
     }
 
@@ -380,18 +380,25 @@ impl Told<'_> {
 }
 
 /// A call that nobody asked about: its NAS only accounts, or let it through. A Stop alone takes no
-/// slot and no reservation; it is charged as it was.
-fn open_unannounced<'a>(world: &'a World, book: &'a Book, packet: &Told<'_>) -> Draft<'a> {
+/// slot and no reservation; it is charged as it was. Where it says not whose it is, who calls in it tells: he
+/// calls in a namesake too.
+fn open_unannounced<'a>(world: &'a World, book: &'a Book, packet: &Told<'_>, namesake: Option<&Call>) -> Draft<'a> {
     let told = packet.told;
-    let account = told.account.and_then(|key| book.account(key));
+    let shares_caller = |call: &&Call| told.identity.dialog.is_some_and(|dialog| call.shares_a_side_with(&dialog));
+    let namesake = namesake.filter(|call| call.nas == told.nas).filter(shares_caller);
+    let account = told.account.or(namesake.and_then(|call| call.account)).and_then(|key| book.account(key));
     let id = world.next_call_id();
     let nas = book.nas(told.nas);
     let mut call = match account {
         Some(account) => {
             let callers = Callers { account, chain: book.payer_chain(account.customer), nas };
             let mut call = new_call(id, told.nas, &callers, &told.identity, packet.now);
-            call.caller = e164_or_as_sent(told.caller.as_deref(), &callers);
-            call.called = e164_or_as_sent(told.called.as_deref(), &callers);
+            let number = |told: &Option<Box<str>>, of: fn(&Call) -> &Box<str>| match (told, namesake) {
+                (None, Some(namesake)) => of(namesake).clone(),
+                _ => e164_or_as_sent(told.as_deref(), &callers),
+            };
+            call.caller = number(&told.caller, |call| &call.caller);
+            call.called = number(&told.called, |call| &call.called);
             call
         }
         None => {
@@ -686,7 +693,8 @@ fn identify(draft: &mut Draft<'_>, packet: &Told<'_>) {
     let is_answer = packet.told.origin == LegOrigin::Answer;
     let session_id = identity.session_id.clone();
     let is_new_session = own && call.session_id.is_empty() && !session_id.is_empty();
-    let better_handle = own && is_answer && !call.has_paying_leg() && !identity.identification.is_empty();
+    // By what ended before an answer nothing is found that is up.
+    let better_handle = own && is_answer && !call.has_answered_leg() && !identity.identification.is_empty();
     let connection = packet.told.connection.filter(|connection| call.connection != Some(*connection) && !is_answer);
     if key.is_none() && conf_id.is_none() && !is_new_session && !better_handle && connection.is_none() {
         return;

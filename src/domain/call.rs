@@ -660,20 +660,35 @@ impl Call {
         self.legs.iter().filter_map(|leg| leg.key.dialog).any(|of_leg| of_leg.is_same_as(dialog))
     }
 
-    /// Whether who talks in this dialog talks in another call of the same Call-ID, which its caller chose:
-    /// an INVITE that was answered has one dialog, and its branches before have their caller in common.
-    pub fn excludes_dialog(&self, dialog: &Dialog) -> bool {
+    /// Whether who talks in the dialog of a packet talks in another call of the same Call-ID, which its
+    /// caller chose: an INVITE that was answered has one dialog, and attempts that failed before have their
+    /// caller in common. Before the answer a Class, which no caller makes, tells of this call whatever the
+    /// dialog.
+    pub fn excludes(&self, identity: &CallIdentity) -> bool {
+        let Some(dialog) = identity.dialog else { return false };
         let paying = self.legs.iter().filter(|leg| self.is_paying(&leg.key));
-        let told = || paying.clone().filter_map(|leg| Some((leg.key.dialog?, leg.was_answered())));
-        if told().any(|(_, answered)| answered) {
-            return !told().any(|(of_leg, answered)| answered && of_leg.agrees_with(dialog));
+        let told = || paying.clone().filter_map(|leg| Some((leg.key.dialog?, leg)));
+        if told().any(|(_, leg)| leg.was_answered()) {
+            return !told().any(|(of_leg, leg)| leg.was_answered() && of_leg.agrees_with(&dialog));
         }
-        told().next().is_some() && !told().any(|(of_leg, _)| of_leg.shares_a_side_with(dialog))
+        let mut failed = told().filter(|(_, leg)| leg.ended.is_some_and(|end| end.failed)).peekable();
+        let has_failed = identity.class != Some(self.id) && failed.peek().is_some();
+        has_failed && failed.all(|(of_leg, _)| !of_leg.shares_a_side_with(&dialog))
+    }
+
+    /// Whether a leg of it has a side of this dialog.
+    pub fn shares_a_side_with(&self, dialog: &Dialog) -> bool {
+        self.legs.iter().filter_map(|leg| leg.key.dialog).any(|of_leg| of_leg.shares_a_side_with(dialog))
     }
 
     /// Whether a leg that pays was seen.
     pub fn has_paying_leg(&self) -> bool {
         self.legs.iter().any(|leg| self.is_paying(&leg.key))
+    }
+
+    /// Whether somebody talked, or talks, in a leg that pays.
+    pub fn has_answered_leg(&self) -> bool {
+        self.legs.iter().any(|leg| self.is_paying(&leg.key) && leg.was_answered())
     }
 
     /// Whether a leg that pays has begun and not ended.

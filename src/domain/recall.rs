@@ -40,14 +40,13 @@ pub fn recall<E>(
     mut look_up: impl FnMut(PastName<'_>) -> Result<Vec<Call>, E>,
 ) -> Result<Option<Box<Call>>, E> {
     let has_dialog = |call: &Call| identity.dialog.is_some_and(|dialog| call.has_dialog(&dialog));
-    let excludes = |call: &Call| identity.dialog.is_some_and(|dialog| call.excludes_dialog(&dialog));
     let mut of_class = None;
     let mut was_forgotten = false;
     if let Some(class) = identity.class {
         let found = look_up(PastName::Call(class))?.into_iter().next();
         was_forgotten = found.is_none();
         of_class = found.filter(|call| call.nas == nas);
-        if let Some(call) = of_class.take_if(|call| !excludes(call)) {
+        if let Some(call) = of_class.take_if(|call| !call.excludes(identity)) {
             return Ok(Some(Box::new(call)));
         }
     }

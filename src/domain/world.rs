@@ -29,7 +29,8 @@ use super::time::Timestamp;
 
 /// Days that spending is kept for: longer than any call may be, so that a cap counts whole calls.
 const DAYS_KEPT: i32 = 40;
-/// Most calls of one name that are looked through for a dialog: callers choose Call-IDs.
+/// Most calls of one name that are looked through: callers choose Call-IDs, and what is up of many that
+/// were over is among the newest.
 const NAMESAKES_MAX: usize = 64;
 /// How long World itself knows an idempotency key; afterwards the tables do.
 const IDEMPOTENCY_SECONDS: u64 = 86_400;
@@ -334,8 +335,7 @@ impl World {
 
     /// Whether the call of a packet is known here; where it is not, the tables may know it.
     pub fn remembers(&self, nas: NasKey, identity: &CallIdentity) -> bool {
-        let is_meant = |call: &Call| identity.dialog.is_none_or(|dialog| !call.excludes_dialog(&dialog));
-        self.find_call(nas, identity, None).is_some_and(is_meant)
+        self.find_call(nas, identity, None).is_some_and(|call| !call.excludes(identity))
     }
 
     pub(super) fn attempts(&self) -> &Attempts {
@@ -375,9 +375,8 @@ impl World {
     /// a grant that two calls of one name were let in by, so the dialog tells which.
     pub(super) fn find_call(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
         let of_class = identity.class.and_then(|class| self.calls.get(&class)).filter(|call| call.nas == nas);
-        let is_excluded = |call: &&Call| identity.dialog.is_some_and(|dialog| call.excludes_dialog(&dialog));
         let of_dialog = || self.find_dialog(nas, identity, &identity.dialog?);
-        if let Some(call) = of_class.filter(|call| !is_excluded(call)).or_else(of_dialog).or(of_class) {
+        if let Some(call) = of_class.filter(|call| !call.excludes(identity)).or_else(of_dialog).or(of_class) {
             return Some(call);
         }
         if self.was_forgotten(identity) { None } else { self.find_by_name(nas, identity, event_at) }
@@ -391,8 +390,7 @@ impl World {
     /// The newest call that a NAS names so with a leg of this dialog.
     fn find_dialog(&self, nas: NasKey, identity: &CallIdentity, dialog: &Dialog) -> Option<&Call> {
         let ids = self.by_key.get(&(nas, identity.key.clone()?))?;
-        let mut newest = ids.iter().rev().take(NAMESAKES_MAX).filter_map(|id| self.calls.get(id));
-        newest.find(|call| call.has_dialog(dialog))
+        newest(ids).filter_map(|id| self.calls.get(&id)).find(|call| call.has_dialog(dialog))
     }
 
     fn find_by_name(&self, nas: NasKey, identity: &CallIdentity, event_at: Option<Timestamp>) -> Option<&Call> {
@@ -403,7 +401,8 @@ impl World {
         let by_session_id = || {
             let ids = self.by_session_id.get(&(nas, identity.session_id.clone()))?;
             let agreeing = |id: &CallId| self.calls.get(id).is_some_and(|call| call.agrees_with(identity));
-            let ids: Vec<CallId> = ids.iter().copied().filter(agreeing).collect();
+            let mut ids: Vec<CallId> = newest(ids).filter(agreeing).collect();
+            ids.reverse();
             self.newest_begun(&ids, event_at)
         };
         by_key()
@@ -419,7 +418,8 @@ impl World {
         }
         let of_key = identity.key.clone().and_then(|key| self.by_key.get(&(nas, key)));
         let of_session = self.by_session_id.get(&(nas, identity.session_id.clone()));
-        let calls = of_key.into_iter().chain(of_session).flatten().filter_map(|id| self.calls.get(id));
+        let ids = of_key.into_iter().chain(of_session).flat_map(|ids| newest(ids));
+        let calls = ids.filter_map(|id| self.calls.get(&id));
         calls.filter(|call| call.is_alive() && call.agrees_with(identity)).max_by_key(|call| call.id)
     }
 
@@ -430,9 +430,9 @@ impl World {
     }
 
     fn newest_begun(&self, ids: &[CallId], event_at: Option<Timestamp>) -> Option<&Call> {
-        let calls = || ids.iter().rev().filter_map(|id| self.calls.get(id));
         let begun = |call: &&Call| event_at.is_none_or(|at| call.began_at().floor_second() <= at);
-        calls().find(begun).or_else(|| calls().next_back())
+        let mut calls = newest(ids).filter_map(|id| self.calls.get(&id));
+        calls.find(begun).or_else(|| self.calls.get(ids.first()?))
     }
 
     /// Makes a fact true. Nothing is checked here that a decision has not made sure of.
@@ -919,6 +919,11 @@ fn unnamed_session(call: &Call) -> Option<(NasKey, Box<[u8]>)> {
     is_indexed.then(|| (call.nas, call.session_id.clone()))
 }
 
+/// The newest of the calls of one name, as many as are looked through.
+fn newest(ids: &[CallId]) -> impl Iterator<Item = CallId> {
+    ids.iter().rev().take(NAMESAKES_MAX).copied()
+}
+
 fn insert_sorted(ids: &mut Vec<CallId>, id: CallId) {
     if let Err(place) = ids.binary_search(&id) {
         ids.insert(place, id);
@@ -927,7 +932,9 @@ fn insert_sorted(ids: &mut Vec<CallId>, id: CallId) {
 
 fn remove_from<K: std::hash::Hash + Eq>(index: &mut HashMap<K, Vec<CallId>>, key: K, id: CallId) {
     if let Some(ids) = index.get_mut(&key) {
-        ids.retain(|other| *other != id);
+        if let Ok(place) = ids.binary_search(&id) {
+            ids.remove(place);
+        }
         if ids.is_empty() {
             index.remove(&key);
         }
