@@ -147,7 +147,6 @@ fn accounting(n: u64, kind: AccountingKind, seconds: u64) -> Command {
         event_at: None,
         delay_seconds: None,
         setup_at: None,
-        dialog: None,
         connected_at: None,
         disconnected_at: None,
         session_seconds: (kind != AccountingKind::Start).then_some(seconds),
