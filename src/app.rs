@@ -250,6 +250,7 @@ impl App {
                 registry: reader,
                 instance: loaded.instance,
                 nonces: Arc::new(Nonces::new(random_key()?)),
+                answers: Arc::default(),
                 sessions: Arc::default(),
                 metrics,
                 clock,

@@ -293,12 +293,10 @@ pub enum Sighting {
     OpensipsMethod,
     /// Digest as before RFC 5090.
     OldDigest,
-    /// Digest by RFC 5090.
-    Digest,
 }
 
 /// The names of [`Sighting`], in its order.
-pub const SIGHTINGS: [&str; 14] = [
+pub const SIGHTINGS: [&str; 13] = [
     "signed_access",
     "unsigned_access",
     "start",
@@ -312,7 +310,6 @@ pub const SIGHTINGS: [&str; 14] = [
     "ser_method",
     "opensips_method",
     "old_digest",
-    "digest",
 ];
 
 impl Label for Sighting {

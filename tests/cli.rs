@@ -201,6 +201,9 @@ fn help_tells_all() {
         ("help_call_disconnect.txt", &["call", "disconnect", "--help"]),
         ("help_call_remove.txt", &["call", "remove", "--help"]),
         ("help_customer_block.txt", &["customer", "block", "--help"]),
+        ("help_bridge.txt", &["bridge", "--help"]),
+        ("help_test_stop.txt", &["test", "stop", "--help"]),
+        ("help_decode.txt", &["decode", "--help"]),
     ] {
         let output = ringfence(arguments).output().unwrap();
         assert_eq!(code(&output), 0);

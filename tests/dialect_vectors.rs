@@ -4,8 +4,8 @@
 //!
 //! - `case TITLE` begins a case, `dialect NAME` says whose packet it is (kept for the cases below).
 //! - `nas KEY=VALUE...` says what the operator set for it: `route=TEXT`, `code=REASON:CODE`, or a habit:
-//!   `time_zone`, `causes`, `cause` (SENT:MEANT), `reply_style`, `layout_vendor`, `boxes`, which is `one` if nothing is said;
-//!   `nas` alone takes all back, and so does `dialect`.
+//!   `time_zone`, `causes`, `cause` (SENT:MEANT), `reply_style`, `layout_vendor`, `boxes`, which is `one` if
+//!   nothing is said; `nas` alone takes all back, and so does `dialect`.
 //! - `packet HEX` is a whole datagram; or `access` / `accounting` begins one, and each line after
 //!   it is an attribute: `31 "text"`, `46 =61` (a number of 32 bits), `24 0a0b` (hexadecimal), or
 //!   `9:26 "text"` (vendor and number).

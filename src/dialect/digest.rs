@@ -10,7 +10,7 @@ use super::profile::DigestForm;
 use super::{Asked, Challenge, ChallengeAsked};
 
 /// Digest-Response of the draft.
-const STERMAN_RESPONSE: u8 = 206;
+pub(super) const STERMAN_RESPONSE: u8 = 206;
 /// The attributes of an Access-Request that hold the answer itself: a password could be guessed from
 /// one at leisure.
 pub const DIGEST_RESPONSES: [u8; 2] = [number::RESPONSE, STERMAN_RESPONSE];
@@ -134,7 +134,7 @@ fn sterman<'a>(packet: &Packet<'a>, user_name: Option<&'a [u8]>) -> Option<Diges
 
 /// Whether a value can be what Digest-Response holds. Who does not look takes the tag of a call for
 /// a proof that is wrong.
-fn is_digest(value: &[u8]) -> bool {
+pub(super) fn is_digest(value: &[u8]) -> bool {
     matches!(value.len(), 32 | 64) && value.iter().all(u8::is_ascii_hexdigit)
 }
 

@@ -56,7 +56,8 @@ pub const IDENTIFICATION_BYTES_MAX: usize = 11 * 255;
 /// Start, Stop and Interim-Update (RFC 2866, 5.1): what is told of a call that is answered, and of its dialog.
 const DIALOGS: [u32; 3] = [1, 2, 3];
 
-/// The first of each attribute that the profile names, in the order of the packet. Where there is no Acct-Session-Id, the call-id of an AVPair stands for it.
+/// The first of each attribute that the profile names, in the order of the packet. Where there is no
+/// Acct-Session-Id, the call-id of an AVPair stands for it.
 pub(super) fn of(packet: &Packet<'_>, profile: &Profile) -> Box<[u8]> {
     let mut kept = Kept { bytes: Vec::new(), taken: Vec::new() };
     let needs_call_id = packet.all(kind::ACCT_SESSION_ID).all(<[u8]>::is_empty);

@@ -1,8 +1,10 @@
 //! Whose attributes mean what: packets become typed requests here, and decisions replies.
 //!
-//! One [`Dialect`] for each make of NAS. Vendor ids and the habits of makes are known on this
-//! floor and nowhere else; as many of them as can be are data ([`profile`]), so that a dialect is
-//! a table more often than a program. Reading never fails: what is missing or unreadable is
+//! One [`Dialect`] for each make of NAS. What its attributes are (vendor ids, numbers, how values are
+//! written) is known on this floor; as much of it as can be is data ([`profile`]), so that a dialect is
+//! a table more often than a program. What a make does with calls has its defaults where it is decided by:
+//! interims, `sends`, nonces and who names calls in `domain/nas.rs`, `boxes` in `domain/habits.rs`. Reading never
+//! fails: what is missing or unreadable is
 //! `None`, since a packet of a known NAS is not refused for an odd attribute. Nothing here grows
 //! beyond the size of the packet that is read.
 //!
@@ -19,12 +21,16 @@
 //! Digest is read in the form of RFC 5090 from any. What clients are known to get wrong is named in
 //! [`oddity`]: it is counted, and not believed.
 //!
-//! To add a make: a constant in [`profile`], its line in [`dialect_for`], its vectors in
-//! `tests/vectors/dialects`; a file of its own only where its replies are shaped otherwise.
+//! To add a make: its name and its defaults in `domain/nas.rs` and `domain/habits.rs`; a constant in
+//! [`profile`], its lines in [`Profile::of_make`](profile::Profile::of_make) and [`dialect_for`]; a file of its own
+//! only where its replies are shaped otherwise. For people who set one up: a dictionary, with its line in
+//! `service/decode/names.rs`; what it always sends in `service/sample.rs`; what it is known by in [`mark`], with what
+//! is said of that in `service/sightings.rs`; what names a call that it cannot have in `service/admin/probe.rs`. Its
+//! vectors in `tests/vectors/dialects`, its page in `docs/gateways`.
 //!
 //! Order of reading: [`profile`] (the data), [`cisco`] and [`rfc`] (two dialects), `fields` (one
 //! walk over a packet), `reading` (what a profile makes of it), [`h323`] (the texts of gateways),
-//! [`class`] (how a call is found again).
+//! [`class`] (how a call is found again), [`mark`] (by what a make is known).
 
 #![deny(clippy::indexing_slicing)]
 
@@ -34,6 +40,7 @@ mod digest;
 mod fields;
 pub mod h323;
 pub mod identification;
+pub mod mark;
 pub mod oddity;
 pub mod profile;
 mod reading;

@@ -19,6 +19,11 @@ pub const AUDIOCODES_VENDOR: u32 = 5003;
 /// The number that the manuals of AudioCodes show.
 pub const AUDIOCODES_MANUAL_VENDOR: u32 = 4923;
 
+/// Sip-Method in accounting, by the number of the SER family; Error-Cause in answers to a disconnect (RFC 5176).
+pub const SER_METHOD: u8 = 101;
+/// Sip-Method in accounting, by the number of OpenSIPS.
+pub const OPENSIPS_METHOD: u8 = 204;
+
 /// Sip-To-Tag and Sip-From-Tag in accounting, by the numbers of the SER family. In an Access-Request these numbers
 /// are values of Digest (RFC 5090).
 pub const SIP_TO_TAG: u8 = 104;
@@ -317,7 +322,7 @@ pub const RFC: Profile = Profile {
     cause_base: CauseBase::Hexadecimal,
     time_zone: ZoneOffset::UTC,
     believed: ALL_BELIEVED,
-    sip_method: Some(101),
+    sip_method: Some(SER_METHOD),
     sip_response_code: Some(102),
     call_duration: None,
     sip_tags: None,
@@ -377,7 +382,7 @@ pub const OPENSIPS: Profile = Profile {
     digest_forms: PROXY_DIGEST_FORMS,
     no_call_services: PROXY_QUESTIONS,
     answered_services: PROXY_ANSWERS,
-    sip_method: Some(204),
+    sip_method: Some(OPENSIPS_METHOD),
     sip_response_code: Some(205),
     call_duration: Some(227),
     sip_tags: Some((206, 207)),

@@ -9,6 +9,7 @@ use crate::domain::book::Book;
 use crate::domain::command::{Accounting, Command, Restart};
 use crate::domain::decision::Reply;
 use crate::domain::time::Timestamp;
+use crate::service::answers::Answers;
 use crate::service::caller::{CallerTold, find_account};
 use crate::service::nas_table::NasEntry;
 use crate::service::packet_log::without_passwords;
@@ -32,12 +33,14 @@ pub fn read(
     packet: &Verified<'_>,
     nas: &Arc<NasEntry>,
     book: &Book,
+    answers: &Answers,
     sessions: &Sessions,
     now: Timestamp,
 ) -> (Result<Command, NotACallPacket>, PendingAccounting) {
     let pending = PendingAccounting { nas: nas.clone(), reply_to: ReplyTo::from(packet) };
     let command = nas.dialect.read_accounting(packet, &nas.nas, nas.mark).map(|request| match request {
         AccountingRequest::Leg(report) => {
+            answers.told(&report);
             let found = sessions.told(&report, !nas.nas.stop_only);
             nas.count(found.with_event_time(report.accounting.event_at, now));
             Command::Account(Box::new(of_leg(*report, packet, nas, book)))

@@ -7,8 +7,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
-use super::nonces::RequestMark;
+use super::fingerprint::Fingerprint;
+use crate::dialect::LegReport;
 use crate::domain::call::CallKey;
+use crate::domain::command::AccountingKind;
 use crate::domain::id::{AccountKey, NasKey};
 use crate::domain::time::Timestamp;
 
@@ -28,9 +30,9 @@ pub struct Answers {
 struct Memory {
     /// Oldest first.
     all: BTreeMap<u64, Answer>,
-    by_request: HashMap<RequestMark, u64>,
+    by_request: HashMap<Fingerprint, u64>,
     /// Of calls that have not ended since.
-    by_call: HashMap<RequestMark, Vec<u64>>,
+    by_call: HashMap<Fingerprint, Vec<u64>>,
     /// Oldest first.
     by_account: HashMap<AccountKey, VecDeque<u64>>,
     last: u64,
@@ -38,8 +40,9 @@ struct Memory {
 
 #[derive(Debug)]
 struct Answer {
-    request: RequestMark,
-    call: RequestMark,
+    /// The answer itself, with the call that it was given for.
+    request: Fingerprint,
+    call: Fingerprint,
     account: AccountKey,
     given_at: Timestamp,
     is_over: bool,
@@ -56,7 +59,7 @@ impl Answers {
     /// began it.
     pub fn give(&self, answer: &[u8], (nas, key): (NasKey, &CallKey), account: AccountKey, now: Timestamp) -> bool {
         // Its digits are right in either case, and a number that is called is no part of it.
-        let request = RequestMark::of(&[&nas.0.to_be_bytes(), &answer.to_ascii_lowercase(), &key.0]);
+        let request = Fingerprint::of(&[&nas.0.to_be_bytes(), &answer.to_ascii_lowercase(), &key.0]);
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.forget_before(now.minus_seconds(KEPT_SECONDS));
         if let Some(known) = memory.by_request.get(&request).and_then(|number| memory.all.get(number)) {
@@ -67,14 +70,22 @@ impl Answers {
             let goes = own.or_else(|| memory.all.first_key_value().map(|(oldest, _)| *oldest));
             goes.into_iter().for_each(|number| memory.forget(number));
         }
-        memory.remember(Answer { request, call: call_mark(nas, key), account, given_at: now, is_over: false });
+        memory.remember(Answer { request, call: call_of(nas, key), account, given_at: now, is_over: false });
         true
     }
 
-    /// A call has ended: no answer that was given for it may be given for it again.
-    pub fn call_ended(&self, nas: NasKey, key: &CallKey) {
+    /// What was told of a leg: where that was its end, no answer that was given for the call may be given for
+    /// it again.
+    pub fn told(&self, report: &LegReport) {
+        let told = &report.accounting;
+        if let (AccountingKind::Stop | AccountingKind::Failed, Some(key)) = (told.kind, &told.identity.key) {
+            self.call_ended(told.nas, key);
+        }
+    }
+
+    fn call_ended(&self, nas: NasKey, key: &CallKey) {
         let memory = &mut *self.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        for number in memory.by_call.remove(&call_mark(nas, key)).unwrap_or_default() {
+        for number in memory.by_call.remove(&call_of(nas, key)).unwrap_or_default() {
             if let Some(answer) = memory.all.get_mut(&number) {
                 answer.is_over = true;
             }
@@ -82,8 +93,8 @@ impl Answers {
     }
 }
 
-fn call_mark(nas: NasKey, key: &CallKey) -> RequestMark {
-    RequestMark::of(&[&nas.0.to_be_bytes(), &key.0])
+fn call_of(nas: NasKey, key: &CallKey) -> Fingerprint {
+    Fingerprint::of(&[&nas.0.to_be_bytes(), &key.0])
 }
 
 impl Memory {
@@ -125,6 +136,13 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::{AccountingRequest, ClassMark, dialect_for};
+    use crate::domain::nas::DialectName;
+    use crate::service::nas_table::tests::nas;
+    use crate::wire::authenticator::Secret;
+    use crate::wire::kind;
+    use crate::wire::packet::{Code, Packet};
+    use crate::wire::request::RequestBuilder;
 
     const NOON: Timestamp = Timestamp::from_seconds(1_795_437_736);
     const NAS: NasKey = NasKey(1);
@@ -157,6 +175,29 @@ mod tests {
         answers.call_ended(NAS, &key("a"));
         assert!(!give(&answers, "two", "a", ALICE, NOON));
         assert!(give(&answers, "two", "b", ALICE, NOON), "of that its nonce is to be asked");
+    }
+
+    #[test]
+    fn an_answer_is_over_with_the_stop_or_the_failure_of_its_call() {
+        let answers = Answers::default();
+        for (call, status, response, is_over) in [
+            ("a", 1, 200, false),
+            ("b", 15, 180, false),
+            ("c", 3, 200, false),
+            ("d", 2, 200, true),
+            ("e", 15, 486, true),
+        ] {
+            assert!(give(&answers, "one", call, ALICE, NOON));
+            let mut request = RequestBuilder::new(Code::ACCOUNTING_REQUEST, 1);
+            request.text(kind::ACCT_SESSION_ID, call).integer(kind::ACCT_STATUS_TYPE, status).integer(102, response);
+            let bytes = request.finish(&Secret::from("s"), [0; 16]).unwrap();
+            let nas = nas(DialectName::Kamailio);
+            let packet = Packet::decode(&bytes).unwrap();
+            let read = dialect_for(nas.dialect).read_accounting(&packet, &nas, ClassMark::new(1));
+            let Ok(AccountingRequest::Leg(report)) = read else { panic!("of a leg") };
+            answers.told(&report);
+            assert_eq!(give(&answers, "one", call, ALICE, NOON), !is_over, "{call}");
+        }
     }
 
     #[test]

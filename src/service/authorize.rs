@@ -9,9 +9,11 @@ use crate::domain::command::Command;
 use crate::domain::decision::Reply;
 use crate::domain::nas::DigestNonces;
 use crate::domain::time::Timestamp;
+use crate::service::answers::Answers;
 use crate::service::caller::{CallerTold, Hidden, Proven, find_account, prove};
+use crate::service::fingerprint::Fingerprint;
 use crate::service::nas_table::NasEntry;
-use crate::service::nonces::{Nonces, RequestMark};
+use crate::service::nonces::Nonces;
 use crate::service::packet_log::without_passwords;
 use crate::service::sessions::Sessions;
 use crate::wire::authenticator::Verified;
@@ -45,6 +47,7 @@ pub fn read(
     nas: &Arc<NasEntry>,
     book: &Book,
     nonces: &Nonces,
+    answers: &Answers,
     sessions: &Sessions,
     now: Timestamp,
 ) -> (AccessRead, PendingAccess) {
@@ -77,14 +80,13 @@ pub fn read(
         let called = request.called.as_deref().unwrap_or_default().as_bytes();
         // One that names no call cannot be told from a replay: it is the same as itself alone.
         let call = request.identity.key.as_ref().map_or(&packet.authenticator()[..], |key| &key.0);
-        let mark = RequestMark::of(&[answer.response, call, called]);
-        let is_fresh = !makes_nonces || nonces.take(answer, nas.nas.key, mark, now);
+        let asked = Fingerprint::of(&[answer.response, call, called]);
+        let is_fresh = !makes_nonces || nonces.take(answer, nas.nas.key, asked, now);
         // Whoever makes the nonces: what began a call that is over begins no other.
         let given_for = request.identity.key.as_ref().filter(|_| request.called.is_some()).zip(account);
         let is_over = is_fresh
-            && given_for.is_some_and(|(call, account)| {
-                !sessions.answers().give(answer.response, (nas.nas.key, call), account.key, now)
-            });
+            && given_for
+                .is_some_and(|(call, account)| !answers.give(answer.response, (nas.nas.key, call), account.key, now));
         if makes_nonces && (!is_fresh || is_over) {
             let challenge = challenge(nas, Some(answer.realm), answer.algorithm, nonces, now, true);
             return (AccessRead::Challenge(challenge), pending);

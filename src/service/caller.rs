@@ -1,12 +1,13 @@
 //! Who calls, and what proves it: the account that a request is about, and its credentials.
 //!
-//! An account is found by User-Name (the whole of it, else what is before its realm), else by the calling number, else by the caller's own address.
+//! An account is found by User-Name (the whole of it, else what is before its realm), else by the calling
+//! number, else by the caller's own address.
 //! Any one of the proofs that the operator gave the account is enough: its password (PAP, CHAP or Digest),
 //! the caller's address, the calling number; an account with none of them is a code that proves
 //! itself, and so does any name from a NAS that the operator trusts to have proven its callers. But who
 //! sends a password for an account that has one is held to it, whatever else he has: else a number that
-//! anyone can send would be worth more than it. Who asks for an account that does not exist costs the same work as who has a wrong
-//! password, so that the time of an answer tells nobody which accounts there are.
+//! anyone can send would be worth more than it. Who asks for an account that does not exist costs the
+//! same work as who has a wrong password, so that the time of an answer tells nobody which accounts there are.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -215,7 +215,8 @@ pub struct EngineQueue {
 
 impl EngineQueue {
     /// Moves what waits, operators first, at most `max`, to the end of `batch`; of what they leave half
-    /// is for packets, however many answers there are. Waits up to `patience` where nothing does. Tells whether more may come.
+    /// is for packets, however many answers there are. Waits up to `patience` where nothing does. Tells
+    /// whether more may come.
     pub fn take(&self, batch: &mut Vec<Submission>, max: usize, patience: Duration) -> bool {
         let mut state = self.shared.lock();
         if state.depth() == 0 && !state.closed && !patience.is_zero() {

@@ -14,8 +14,11 @@ pub mod account;
 pub mod answers;
 pub mod authorize;
 pub mod caller;
+pub mod fingerprint;
 pub mod nas_table;
+pub mod nonces;
 pub mod packet_log;
+pub mod sessions;
 pub mod sightings;
 
 // What NASes are asked for.
@@ -38,7 +41,5 @@ pub mod catalogue;
 pub mod engine_door;
 pub mod instant;
 pub mod nearest;
-pub mod nonces;
 pub mod rates;
-pub mod sessions;
 pub mod stale;

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use super::fingerprint::Fingerprint;
 use crate::domain::id::NasKey;
 use crate::domain::time::Timestamp;
 use crate::wire::digest::DigestAnswer;
@@ -53,25 +54,8 @@ struct Use {
     made_at: Timestamp,
     used_at: Timestamp,
     count: u32,
-    request: RequestMark,
-}
-
-/// What tells a request that is asked again from another one with the same answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct RequestMark([u8; 16]);
-
-impl RequestMark {
-    /// Of the parts that make a request what it is.
-    pub fn of(parts: &[&[u8]]) -> RequestMark {
-        let mut digest = Sha256::new();
-        for part in parts {
-            digest.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
-            digest.update(part);
-        }
-        let mut mark = [0; 16];
-        mark.iter_mut().zip(digest.finalize()).for_each(|(place, byte)| *place = byte);
-        RequestMark(mark)
-    }
+    /// What tells a request that is asked again from another one with the same answer.
+    request: Fingerprint,
 }
 
 impl std::fmt::Debug for Nonces {
@@ -96,7 +80,7 @@ impl Nonces {
 
     /// Whether an answer that is right in itself may be used: its nonce is ours and for this NAS, not
     /// too old, and not used so before but by the same request a moment ago. It is then used.
-    pub fn take(&self, answer: &DigestAnswer<'_>, nas: NasKey, request: RequestMark, now: Timestamp) -> bool {
+    pub fn take(&self, answer: &DigestAnswer<'_>, nas: NasKey, request: Fingerprint, now: Timestamp) -> bool {
         let Some((number, made_at)) = self.known(answer.nonce, nas) else { return false };
         let lasts_until = made_at.plus_seconds(NONCE_SECONDS);
         let count = match answer.qop {
@@ -173,7 +157,7 @@ mod tests {
             nonce_count: count.map(str::as_bytes),
             ..DigestAnswer::default()
         };
-        nonces.take(&answer, NAS, RequestMark::of(&[call]), now)
+        nonces.take(&answer, NAS, Fingerprint::of(&[call]), now)
     }
 
     #[test]

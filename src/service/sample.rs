@@ -7,7 +7,8 @@
 use jiff::tz::Offset;
 use md5::{Digest as _, Md5};
 
-use crate::dialect::{DIGEST_RESPONSES, STERMAN_ATTRIBUTES, h323, profile};
+use crate::dialect::profile::{self, Profile};
+use crate::dialect::{DIGEST_RESPONSES, STERMAN_ATTRIBUTES, h323};
 use crate::domain::nas::DialectName;
 use crate::domain::time::Timestamp;
 use crate::service::decode::names::dictionary;
@@ -259,8 +260,9 @@ fn usual(sample: Sample, dialect: DialectName, told: &Told, now: Timestamp) -> V
         return all.0;
     }
     match dialect {
-        DialectName::Kamailio => all.proxy(sample, (101, 102), told.digest.is_some()),
-        DialectName::Opensips => all.proxy(sample, (204, 205), told.digest.is_some()),
+        DialectName::Kamailio | DialectName::Opensips => {
+            all.proxy(sample, Profile::of_make(dialect), told.digest.is_some());
+        }
         DialectName::Cisco => all.voice(sample, profile::CISCO_VENDOR, dialect, told, now),
         DialectName::Quintum => all.voice(sample, profile::QUINTUM_VENDOR, dialect, told, now),
         DialectName::Audiocodes => all.voice(sample, profile::AUDIOCODES_VENDOR, dialect, told, now),
@@ -313,7 +315,7 @@ impl Usual {
     }
 
     /// The SIP message that made the packet, as proxies of the SER family tell it.
-    fn proxy(&mut self, sample: Sample, (method, response): (u8, u8), has_digest: bool) {
+    fn proxy(&mut self, sample: Sample, profile: &Profile, has_digest: bool) {
         const INVITE: u32 = 1;
         const BYE: u32 = 8;
         const OK: u32 = 200;
@@ -321,8 +323,12 @@ impl Usual {
             Sample::Authorize => self.number(kind::SERVICE_TYPE, if has_digest { 15 } else { 30 }),
             Sample::Start | Sample::Interim | Sample::Stop => {
                 self.number(kind::SERVICE_TYPE, 15);
-                self.number(response, OK);
-                self.number(method, if sample == Sample::Stop { BYE } else { INVITE });
+                let told = if sample == Sample::Stop { BYE } else { INVITE };
+                for (kind, number) in [(profile.sip_response_code, OK), (profile.sip_method, told)] {
+                    if let Some(kind) = kind {
+                        self.number(kind, number);
+                    }
+                }
             }
             _ => {}
         }

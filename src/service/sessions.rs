@@ -1,6 +1,5 @@
 //! What the packets of a call, one after the other, show of a client's faults: a bounded memory of
-//! calls, for [`Oddity`], and beside it the [`Answers`] that may be given once. What a call is and costs,
-//! the engine decides without it.
+//! calls, for [`Oddity`]. What a call is and costs, the engine decides without it.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
@@ -12,8 +11,6 @@ use crate::domain::call::{CallKey, Dialog, LegOrigin};
 use crate::domain::command::{AccountingKind, Authorize, Proof};
 use crate::domain::id::NasKey;
 use crate::domain::time::Timestamp;
-
-use super::answers::Answers;
 
 /// Most calls that are remembered; the oldest go first.
 const SESSIONS_MAX: usize = 65_536;
@@ -27,7 +24,6 @@ pub struct Sessions {
     memory: Mutex<Memory>,
     /// Callers choose the names of calls: without a key of its own they could choose two that are one here.
     places: RandomState,
-    answers: Answers,
 }
 
 #[derive(Debug, Default)]
@@ -55,10 +51,10 @@ impl Sessions {
         self.with(request.nas, key, |session| {
             let lately = session.asked_at.is_some_and(|at| now.millis_since(at) < DOUBLED_MILLIS);
             let is_doubled = lately && !session.started && !session.stopped;
-            *session = match session.started && !session.stopped {
-                true => *session,
-                false => Session { asked_at: Some(now), ..Session::default() },
-            };
+            let is_up = session.started && !session.stopped;
+            if !is_up {
+                *session = Session { asked_at: Some(now), ..Session::default() };
+            }
             Oddities::default().with(Oddity::AccessRequestDoubled, is_doubled)
         })
     }
@@ -69,17 +65,9 @@ impl Sessions {
         self.known(nas, key, |session| session.asked_at = None);
     }
 
-    /// The right answers that callers gave.
-    pub fn answers(&self) -> &Answers {
-        &self.answers
-    }
-
     /// What was told of a leg. `sends_starts`: the NAS is not one that sends Stops alone.
     pub fn told(&self, report: &LegReport, sends_starts: bool) -> Oddities {
         let told = &report.accounting;
-        if let (AccountingKind::Stop | AccountingKind::Failed, Some(key)) = (told.kind, &told.identity.key) {
-            self.answers.call_ended(told.nas, key);
-        }
         let Some(key) = told.identity.key.as_ref().filter(|_| told.origin == LegOrigin::Answer) else {
             return report.oddities;
         };
@@ -136,7 +124,6 @@ impl Sessions {
 mod tests {
     use super::*;
     use crate::dialect::{AccountingRequest, ClassMark, dialect_for};
-    use crate::domain::id::AccountKey;
     use crate::domain::nas::DialectName;
     use crate::service::nas_table::tests::nas;
     use crate::wire::authenticator::Secret;
@@ -230,39 +217,6 @@ mod tests {
         let (one, other) = (Sessions::default(), Sessions::default());
         assert_eq!(place(&one), place(&one));
         assert_ne!(place(&one), place(&other));
-    }
-
-    #[test]
-    fn an_answer_is_over_with_the_stop_or_the_failure_of_its_call() {
-        let sessions = Sessions::default();
-        let give = |call: &str| {
-            let key = CallKey(call.as_bytes().into());
-            sessions.answers().give(b"answer", (NasKey(1), &key), AccountKey(1), NOON)
-        };
-        let code = |code: u32| {
-            move |request: &mut RequestBuilder| {
-                request.integer(102, code);
-            }
-        };
-        for (call, status, response, is_over) in [
-            ("a", 1, 200, false),
-            ("b", 15, 180, false),
-            ("c", 3, 200, false),
-            ("d", 2, 200, true),
-            ("e", 15, 486, true),
-        ] {
-            assert!(give(call));
-            told(&sessions, call, status, code(response));
-            assert_eq!(give(call), !is_over, "{call}");
-            // Whoever knows the name of a call alone opens nothing again by asking for it.
-            asked_with(&sessions, call, 1, Proof::Wrong);
-            asked(&sessions, call, 1);
-            assert_eq!(give(call), !is_over, "{call}");
-        }
-        for call in 0..SESSIONS_MAX {
-            sessions.with(NasKey(1), &CallKey(call.to_string().into_bytes().into()), |_| ());
-        }
-        assert!(!give("d"), "nor by names of other calls");
     }
 
     #[test]

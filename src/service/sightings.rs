@@ -1,19 +1,12 @@
 //! What the packets of a NAS show of its make and habits, counted as they pass: from it an operator
 //! is told whether the NAS was entered as what it is. Nothing is decided by it.
 
-use crate::dialect::profile::{AUDIOCODES_MANUAL_VENDOR, AUDIOCODES_VENDOR, CISCO_VENDOR, QUINTUM_VENDOR};
+use crate::dialect::mark::{self, MakeMark};
 use crate::domain::nas::DialectName;
 use crate::metrics::{NasCounters, Sighting};
 use crate::wire::kind;
 use crate::wire::packet::{Code, Packet};
 use crate::wire::value;
-
-/// Sip-Method with the numbers of the SER family and of OpenSIPS.
-const SER_METHOD: u8 = 101;
-const OPENSIPS_METHOD: u8 = 204;
-/// Digest-Response before RFC 5090, and by it.
-const OLD_DIGEST: u8 = 206;
-const DIGEST: u8 = 103;
 
 /// How the operator should see something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,17 +53,14 @@ pub fn note(packet: &Packet<'_>, counters: &NasCounters) {
     }
     let mut method = false;
     for attribute in packet.attributes() {
-        let vendor = attribute.vendor_specific().map(|specific| specific.vendor);
-        let is_number = value::integer(attribute.value).is_some();
-        let seen = match (attribute.kind, vendor) {
-            (_, Some(CISCO_VENDOR)) => Sighting::CiscoLayout,
-            (_, Some(QUINTUM_VENDOR)) => Sighting::QuintumLayout,
-            (_, Some(AUDIOCODES_VENDOR | AUDIOCODES_MANUAL_VENDOR)) => Sighting::AudiocodesLayout,
-            (SER_METHOD, _) if is_accounting && is_number => Sighting::SerMethod,
-            (OPENSIPS_METHOD, _) if is_accounting && is_number => Sighting::OpensipsMethod,
-            (OLD_DIGEST, _) if !is_accounting => Sighting::OldDigest,
-            (DIGEST, _) if !is_accounting => Sighting::Digest,
-            _ => continue,
+        let Some(mark) = mark::of_make(packet.code(), &attribute) else { continue };
+        let seen = match mark {
+            MakeMark::CiscoLayout => Sighting::CiscoLayout,
+            MakeMark::QuintumLayout => Sighting::QuintumLayout,
+            MakeMark::AudiocodesLayout => Sighting::AudiocodesLayout,
+            MakeMark::SerMethod => Sighting::SerMethod,
+            MakeMark::OpensipsMethod => Sighting::OpensipsMethod,
+            MakeMark::OldDigest => Sighting::OldDigest,
         };
         method |= matches!(seen, Sighting::SerMethod | Sighting::OpensipsMethod);
         sightings.increment(seen);
@@ -174,6 +164,9 @@ fn of_dialect(dialect: DialectName, told: u64, count: &dyn Fn(Sighting) -> u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::profile::{
+        AUDIOCODES_MANUAL_VENDOR, AUDIOCODES_VENDOR, CISCO_VENDOR, OPENSIPS_METHOD, QUINTUM_VENDOR, SER_METHOD,
+    };
     use crate::wire::authenticator::Secret;
     use crate::wire::request::RequestBuilder;
 
@@ -231,6 +224,22 @@ mod tests {
         }
         let plain = about(&findings(DialectName::Cisco, false, &seen(&[accounting(1)])), "dialect");
         assert_eq!(plain, (Verdict::Odd, "nothing came that cisco is known by".into()));
+    }
+
+    #[test]
+    fn what_a_proxy_says_of_a_request_is_no_digest() {
+        // Cisco's AVPair from what was entered as `rfc`: a Cisco's, unless an answer to a challenge tells a proxy.
+        let mut start = accounting(1);
+        start.vendor(CISCO_VENDOR, 1, b"call-id=a@b");
+        let mut asked = RequestBuilder::new(Code::ACCESS_REQUEST, 1);
+        asked.text(103, "20").text(206, "as7d6f");
+        let mut answered = RequestBuilder::new(Code::ACCESS_REQUEST, 1);
+        answered.text(206, "6629fae49393a05397450978507c4ef1");
+        for (access, verdict) in [(asked, Verdict::Odd), (answered, Verdict::Good)] {
+            let counters = seen(&[access, start.clone()]);
+            let (found, text) = about(&findings(DialectName::Rfc, false, &counters), "dialect");
+            assert_eq!(found, verdict, "{text}");
+        }
     }
 
     #[test]

@@ -196,8 +196,8 @@ impl ProjectorHealth {
     }
 }
 
-/// The tables, to be read, with the lines of call logs that wait to be written. They are a fraction of a second behind; what must be exact now is in the
-/// engine's published view.
+/// The tables, to be read, with the lines of call logs that wait to be written. They are a fraction of a
+/// second behind; what must be exact now is in the engine's published view.
 pub trait Reports: Send + Sync {
     /// Entries of a party, newest first.
     fn entries(&self, party: PartyKey, filter: &EntryFilter) -> Result<Page<EntryLine>, StoreError>;

@@ -19,6 +19,7 @@ use crate::domain::decision::Reply;
 use crate::domain::time::Timestamp;
 use crate::metrics::{CodeLabel, DROP_CAUSES, DropCause, Label as _, Metrics, PacketCounters, Port};
 use crate::service::account::{self, PendingAccounting};
+use crate::service::answers::Answers;
 use crate::service::authorize::{self, AccessRead, PendingAccess};
 use crate::service::engine_loop::EngineStatus;
 use crate::service::engine_queue::{EngineHandle, SubmitError};
@@ -51,6 +52,8 @@ pub struct RadiusParts {
     pub instance: u32,
     /// The nonces of Digest that we make.
     pub nonces: Arc<Nonces>,
+    /// The right answers of Digest that callers gave.
+    pub answers: Arc<Answers>,
     /// The calls that clients' faults are seen by.
     pub sessions: Arc<Sessions>,
     /// What is counted.
@@ -346,8 +349,8 @@ impl Receiver {
                 if nas.rule == MessageAuthenticatorRule::IfPresent && !packet.message_authenticator_present() {
                     nas.counters.without_message_authenticator.increment();
                 }
-                let (read, pending) =
-                    authorize::read(packet, nas, table.book(), &self.parts.nonces, &self.parts.sessions, now);
+                let RadiusParts { nonces, answers, sessions, .. } = &self.parts;
+                let (read, pending) = authorize::read(packet, nas, table.book(), nonces, answers, sessions, now);
                 match read {
                     AccessRead::Decide(command) => {
                         self.submit(*command, Pending::Access(pending), source, key, now);
@@ -358,7 +361,8 @@ impl Receiver {
                 }
             }
             Code::ACCOUNTING_REQUEST => {
-                let (command, pending) = account::read(packet, nas, table.book(), &self.parts.sessions, now);
+                let RadiusParts { answers, sessions, .. } = &self.parts;
+                let (command, pending) = account::read(packet, nas, table.book(), answers, sessions, now);
                 match command {
                     Ok(command) => self.submit(command, Pending::Accounting(pending), source, key, now),
                     Err(why) => self.answer_at_once(&pending, &why, source, key, now),

@@ -230,3 +230,47 @@ fn bad_usage_is_told() {
         assert_eq!((code(&output), stderr(&output).contains(word)), (expected, true), "{}", stderr(&output));
     }
 }
+
+/// A page shows of an output what matters; that must be there word for word.
+#[test]
+fn pages_of_gateways_show_what_decode_prints() {
+    let mut shown = 0;
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/gateways")).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_none_or(|ending| ending != "md") {
+            continue;
+        }
+        let page = fs::read_to_string(&path).expect("readable");
+        for block in page.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let Some(block) = block.strip_prefix("$ ringfence ").filter(|it| it.starts_with("decode ")) else {
+                continue;
+            };
+            let (typed, text) = typed(block);
+            let printed = stdout(&ringfence(&typed));
+            for part in text.trim_end().split("\n\n") {
+                let is_there = format!("\n{printed}\n").contains(&format!("\n{part}\n"));
+                assert!(is_there, "{}: {part}\nis not in\n{printed}", path.display());
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown > 6, "{shown}");
+}
+
+/// The words that were typed, and what stands below them. What is in quotes is one word, over several lines too.
+fn typed(block: &str) -> (Vec<&str>, &str) {
+    let mut quoted = false;
+    let is_end = |c: char| {
+        quoted ^= c == '"';
+        c == '\n' && !quoted
+    };
+    let (line, text) = block.split_once(is_end).expect("something is printed");
+    let mut words = Vec::new();
+    for (place, part) in line.split('"').enumerate() {
+        match place % 2 {
+            0 => words.extend(part.split_whitespace()),
+            _ => words.push(part),
+        }
+    }
+    (words, text)
+}

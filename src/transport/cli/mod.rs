@@ -232,7 +232,7 @@ pub enum Ask {
     Audit(history::AuditVerb),
     /// Make captured packets readable: proofs, attributes, meaning; without a daemon
     #[command(
-        after_help = "The secret is used for proofs and never shown; a .jsonl file may name one for each exchange. With --json each\npacket is an object on a line of its own. Exit codes: 0 all is sound; 1 something is malformed, not made with the\nsecret, or not to be read; 2 bad usage.\n\nExamples:\n  ringfence decode gateway.pcap --dialect cisco --secret-file gw1.secret\n  ringfence decode captures --dialect kamailio --brief\n  ringfence decode gateway.pcapng --port 11812 --json\n  ringfence decode 0c0100260000000000000000000000000000000050127c1d9aa45e4d5dabb1d2b6f0a3b7c9d1"
+        after_help = "The secret is used for proofs and never shown; a .jsonl file may name one for each exchange. With --json each packet is an object on a line of its own. Exit codes: 0 all is sound; 1 something is malformed, not made with the secret, or not to be read; 2 bad usage.\n\nExamples:\n  ringfence decode gateway.pcap --dialect cisco --secret-file gw1.secret\n  ringfence decode captures --dialect kamailio --brief\n  ringfence decode gateway.pcapng --port 11812 --json\n  ringfence decode 0c0100260000000000000000000000000000000050127c1d9aa45e4d5dabb1d2b6f0a3b7c9d1"
     )]
     Decode(decode::Decode),
     /// Be a gateway: send one request to a server, or to a gateway, and read the answer; without a daemon
@@ -289,10 +289,9 @@ impl Cli {
 }
 
 /// Commands that talk to no running daemon, by their names.
-const WITHOUT_DAEMON: [&[&str]; 6] =
-    [&["serve"], &["demo"], &["check"], &["bridge", "kamailio"], &["bridge", "sippy"], &["db", "restore"]];
-/// Those of them that print what can be JSON.
-const WITH_JSON_ALONE: [&[&str]; 2] = [&["decode"], &["test"]];
+const WITHOUT_DAEMON: [&[&str]; 5] = [&["serve"], &["demo"], &["check"], &["bridge"], &["db", "restore"]];
+/// Others that talk to none, and print what can be JSON: their own.
+const WITH_JSON_ALONE: [&str; 2] = ["decode", "test"];
 
 /// All that can be typed. Options for talking to a daemon are no part of the help of commands that refuse
 /// them.
@@ -309,12 +308,21 @@ fn command_line() -> clap::Command {
             }
         }
     }
+    fn with_json_of_its_own(command: clap::Command) -> clap::Command {
+        let described = command.mut_args(|argument| match argument.get_id() == JSON_OPTION {
+            true => argument.help("Print JSON instead of text").help_heading(None::<&str>).display_order(900),
+            false => argument,
+        });
+        described.mut_subcommands(with_json_of_its_own)
+    }
     let mut command = Cli::command();
     // Only then the commands have the options of all.
     command.build();
     let but_json: Vec<&str> = REMOTE_OPTIONS.into_iter().filter(|id| *id != JSON_OPTION).collect();
     let command = WITHOUT_DAEMON.into_iter().fold(command, |command, names| without(command, names, &REMOTE_OPTIONS));
-    WITH_JSON_ALONE.into_iter().fold(command, |command, names| without(command, names, &but_json))
+    WITH_JSON_ALONE.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |command| with_json_of_its_own(without(command, &[], &but_json)))
+    })
 }
 
 /// Asks the daemon, prints what came of it, and gives the code to end with. `environment` is that
@@ -513,6 +521,8 @@ mod tests {
             ("serve", false),
             ("demo", false),
             ("check", false),
+            ("bridge", false),
+            ("bridge sippy", false),
             ("db restore", false),
             ("db verify", true),
             ("call list", true),
