@@ -1334,7 +1334,10 @@ fn as_a_stranger(folder: &TempDir, arguments: &[&str]) -> Output {
     std::fs::create_dir_all(&closed).unwrap();
     open(folder.path(), 0o755);
     let binary = folder.path().join("ringfence");
-    std::fs::copy(env!("CARGO_BIN_EXE_ringfence"), &binary).unwrap();
+    // By another process: what this one has open for writing, a child of another test may have too, and then it
+    // cannot be run (ETXTBSY).
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_ringfence")).arg(&binary).status().unwrap();
+    assert!(copied.success());
     let mut command = Command::new(binary);
     command.env_clear().stdin(Stdio::null()).args(arguments).current_dir(&closed);
     if closed.metadata().unwrap().uid() == 0 {
