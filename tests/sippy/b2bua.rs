@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::gateways::free_sip_port;
+use crate::gateways::{free_sip_port, is_taken};
 use crate::live::gateway::SECRET;
 use crate::live::{PATIENCE, now};
 
@@ -99,7 +99,7 @@ impl Sippy {
         let mut sippy = Sippy { directory: directory.to_owned(), child, port };
         let deadline = now() + PATIENCE;
         // SIP comes after the socket.
-        while UnixStream::connect(sippy.socket()).is_err() || std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+        while UnixStream::connect(sippy.socket()).is_err() || !is_taken(port) {
             let ended = sippy.child.try_wait().expect("a child of ours").is_some();
             assert!(!ended && now() < deadline, "Sippy does not come up:\n{}", sippy.log());
             std::thread::sleep(std::time::Duration::from_millis(20));

@@ -1,13 +1,11 @@
 //! A B2BUA with the documented options, a daemon, and a bridge.
 
-use std::net::UdpSocket;
-
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::b2bua::{Asked, Sippy};
-use crate::gateways::free_sip_port;
 use crate::gateways::sipp::Phone;
+use crate::gateways::{free_sip_port, is_taken};
 use crate::live::daemon::Daemon;
 use crate::live::gateway::SECRET;
 use crate::live::{micros, wait_until};
@@ -96,7 +94,7 @@ impl House {
         let from = free_sip_port();
         let session = format!("call-{from}@127.0.0.1");
         let callee = Phone::playing(path, &format!("callee-{from}"), &callee.scenario(), self.route, |_| {});
-        wait_until("a phone that can be called", || UdpSocket::bind(("127.0.0.1", self.route)).is_err());
+        wait_until("a phone that can be called", || is_taken(self.route));
         // sipp does not take the address out of a Contact that has a name before it, as Sippy's has.
         let scenario = caller.scenario("alice", password).replace("[next_url]", "sip:[remote_ip]:[remote_port]");
         // As a server it challenges, not as a proxy.

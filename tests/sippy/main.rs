@@ -46,7 +46,7 @@ fn an_answered_call_is_charged_by_what_its_paying_side_tells() {
 }
 
 #[test]
-fn interims_that_lie_about_their_time_charge_nothing_more() {
+fn interims_that_lie_about_their_time_change_nothing() {
     let house = House::new(600, &["--alive_acct_int=1"]);
     let mut call = house.call(Caller::HangsUp(2_500), Callee::Answers);
     call.ends_well();
