@@ -35,3 +35,10 @@ fn free_port(next: &AtomicU16, first: u16, count: u16, apart: u16) -> u16 {
         }
     }
 }
+
+/// Whether somebody has this UDP port. Nothing is bound for it: that could be in the way of who is about to take it.
+pub fn is_taken(port: u16) -> bool {
+    let sockets = std::fs::read_to_string("/proc/net/udp").expect("Linux tells its sockets");
+    let port = format!(":{port:04X}");
+    sockets.lines().filter_map(|line| line.split_whitespace().nth(1)).any(|local| local.ends_with(&port))
+}
