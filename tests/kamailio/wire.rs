@@ -15,7 +15,15 @@ pub struct Party {
     socket: UdpSocket,
     proxy: SocketAddr,
     user: String,
-    heard: RefCell<HashSet<String>>,
+    heard: RefCell<Heard>,
+}
+
+/// What one has heard, repetitions once.
+#[derive(Default)]
+struct Heard {
+    messages: HashSet<String>,
+    /// In short.
+    in_order: Vec<String>,
 }
 
 /// A message of SIP.
@@ -157,10 +165,34 @@ impl Party {
         loop {
             let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if self.heard.borrow_mut().insert(text.clone()) {
+            if self.heard.borrow_mut().is_new(&text) {
                 return Some(Message { text, from });
             }
         }
+    }
+}
+
+/// What went wrong for one side is often told to the other.
+impl Drop for Party {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        while self.receives(Duration::from_millis(1)).is_some() {}
+        eprintln!("{} heard: {:#?}", self.uri(), self.heard.get_mut().in_order);
+    }
+}
+
+impl Heard {
+    /// Whether it is there for the first time.
+    fn is_new(&mut self, text: &str) -> bool {
+        let is_new = self.messages.insert(text.to_owned());
+        if is_new {
+            let line = |name| text.lines().find(|line| line.starts_with(name)).unwrap_or(name);
+            let first = text.lines().next().unwrap_or_default();
+            self.in_order.push(format!("{first} ({}, {})", line("CSeq:"), line("Call-ID:")));
+        }
+        is_new
     }
 }
 
