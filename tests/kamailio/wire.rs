@@ -97,7 +97,7 @@ impl Party {
         );
     }
 
-    /// Answers to a request; `tag` is set where it has none in To.
+    /// Answers to a request; `tag` is set where it has none in To. `more` may end with a Content-Length and a body.
     pub fn answers(&self, request: &Message, status: &str, tag: &str, more: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for line in request.text.lines() {
@@ -113,7 +113,8 @@ impl Party {
         if !more.contains("Contact:") {
             text += &format!("Contact: <{}>\r\n", self.uri());
         }
-        self.sends(&format!("{text}{more}Content-Length: 0\r\n\r\n"), request.from);
+        let end = if more.contains("Content-Length:") { "" } else { "Content-Length: 0\r\n\r\n" };
+        self.sends(&format!("{text}{more}{end}"), request.from);
     }
 
     pub fn sends(&self, text: &str, to: SocketAddr) {
