@@ -140,6 +140,16 @@ impl Kamailio {
         self.try_rpc("dlg.stats_active", &json!([]))?["result"]["ongoing"].as_u64()
     }
 
+    /// Has it hang up a call that is up.
+    pub fn end_dialog(&self, call_id: &str) {
+        let answer = self.try_rpc("dlg.list", &json!([])).expect("Kamailio answers");
+        let mut dialogs = answer["result"].as_array().expect("a list").iter();
+        let dialog = dialogs.find(|dialog| dialog["call-id"] == call_id && dialog["state"] == 4);
+        let dialog = dialog.unwrap_or_else(|| panic!("{call_id} is not up: {answer}"));
+        let ended = self.try_rpc("dlg.end_dlg", &json!([dialog["h_entry"], dialog["h_id"]]));
+        assert!(ended.as_ref().is_some_and(|answer| answer.get("error").is_none()), "{ended:?}");
+    }
+
     /// Ends it as if the power failed.
     pub fn kill(&mut self) {
         let group = format!("-{}", self.child.id());

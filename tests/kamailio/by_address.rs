@@ -1,6 +1,12 @@
 //! Callers that are known by their address: the proxy sends no password.
 
+use std::time::Duration;
+
+use ringfence::domain::time::Timestamp;
+use ringfence::service::instant::format_instant;
+
 use crate::house::{FAILED, House, INTERIM, Plan, START, STOP};
+use crate::live::wait_until;
 use crate::phones::{Callee, Caller};
 use crate::tap::Told;
 
@@ -95,4 +101,44 @@ fn calls_at_once_are_each_charged() {
     let log = house.kamailio.log();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR") || line.contains("CRITICAL")).collect();
     assert!(errors.is_empty(), "{errors:#?}");
+}
+
+#[test]
+fn a_call_that_rings_with_media_is_told_and_charged_from_its_answer() {
+    let instead = [("modparam(\"acc\", \"early_media\", 0)", "modparam(\"acc\", \"early_media\", 1)")];
+    let house = House::new(Plan { instead: &instead, ..Plan::default() }, &[("alice", 600, "")]);
+    let (caller, callee) = (house.party(1, "alice"), house.party(1, "callee"));
+    let session = "rings@127.0.0.1";
+    let call = caller.dialog(callee.port(), session, "caller");
+    caller.requests("INVITE", 1, &call, "");
+    let invite = callee.hears("INVITE ");
+    let is = |state: &str| {
+        let calls = house.calls("alice");
+        assert_eq!(calls.len(), 1, "{calls:?}");
+        calls[0]["state"] == *state
+    };
+    callee.answers(&invite, "180 Ringing", "callee", "");
+    caller.hears("SIP/2.0 180 ");
+    assert!(is("trying") && house.tap.told(session).is_empty(), "without media it is told to nobody");
+    let media = "Content-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n";
+    callee.answers(&invite, "183 Session Progress", "callee", media);
+    caller.hears("SIP/2.0 183 ");
+    wait_until("it rings", || is("early"));
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(is("early"));
+    callee.answers(&invite, "200 OK", "callee", "");
+    let call = call.answered(&caller.final_answer(1, "INVITE"));
+    caller.requests("ACK", 1, &call, "");
+    callee.hears("ACK ");
+    wait_until("it is up", || is("confirmed"));
+    std::thread::sleep(Duration::from_millis(1_200));
+    caller.requests("BYE", 2, &call, "");
+    callee.answers(&callee.hears("BYE "), "200 OK", "callee", "");
+    let record = house.record_of("alice", 600, session);
+    let told = house.tap.told(session);
+    assert_eq!(statuses(&told), [FAILED, START, STOP]);
+    assert_eq!(record["started_at"], format_instant(Timestamp::from_seconds(told[1].at.into())), "{record}");
+    // The ringing is no part of it, though it was longer.
+    let seconds = told[2].seconds.expect("as it was read");
+    assert!(seconds >= 1 && seconds + 2 <= told[2].at - told[0].at, "{told:?}");
 }

@@ -142,6 +142,8 @@ impl House {
         let charge = micros(record["charge"].as_str().expect("an amount"));
         assert_eq!(charge, seconds * SECOND, "{record}");
         assert_eq!(self.balance(customer), (opening_seconds * SECOND - charge, 0), "{record}");
+        // No call takes more than there is, by the proxy's own word and in the customer's books.
+        assert!(seconds <= opening_seconds && self.balance(customer).0 >= 0, "{record}, told {told:?}");
         record
     }
 

@@ -179,12 +179,17 @@ impl Caller {
 impl Callee {
     pub fn scenario(self) -> String {
         let mut script = Script::new();
-        if matches!(self, Callee::HangsUp(_)) {
-            // Its BYE goes to what came as From; sipp refuses what is kept and not used.
-            script.line(
+        // What it says of the INVITE later; sipp refuses what is kept and not used.
+        let kept = match self {
+            Callee::HangsUp(_) => Some("From:"),
+            Callee::Rings => Some("CSeq:"),
+            _ => None,
+        };
+        if let Some(header) = kept {
+            script.line(&format!(
                 "<recv request=\"INVITE\" rrs=\"true\"><action><ereg regexp=\".*\" search_in=\"hdr\" \
-                 header=\"From:\" assign_to=\"1\"/></action></recv>",
-            );
+                 header=\"{header}\" assign_to=\"1\"/></action></recv>"
+            ));
         } else {
             script.hears("request=\"INVITE\"");
         }
@@ -197,8 +202,7 @@ impl Callee {
             script.answers("180 Ringing", true, CONTACT);
             script.hears("request=\"CANCEL\"");
             script.answers("200 OK", false, "");
-            let invite =
-                "[last_Via:]\n[last_From:]\n[last_To:];tag=callee[call_number]\n[last_Call-ID:]\nCSeq: 1 INVITE\n";
+            let invite = "[last_Via:]\n[last_From:]\n[last_To:];tag=callee[call_number]\n[last_Call-ID:]\nCSeq:[$1]\n";
             script.sends(true, "SIP/2.0 487 Request Terminated", invite);
             script.hears("request=\"ACK\"");
             return script.finished();

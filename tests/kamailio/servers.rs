@@ -29,11 +29,19 @@ fn three_requests_of_three_workers_for_one_invite_take_one_slot() {
     let mut call = house.call("alice", Caller::HangsUp(1_200), Callee::Answers);
     house.wait_until_answered(&call);
     assert_eq!(house.calls("alice").len(), 1);
-    // Which of the three makes the dialog, and which the transaction, is chance, and with it what is told of the end.
     call.ends_well();
+    let record = house.record_of("alice", 600, &call.session);
+    assert!(record["seconds"].as_u64() >= Some(1), "{record}");
     assert_eq!(house.rejections("calls_limit"), 0);
     let oddity = "ringfence_oddities_total{nas=\"proxy1\",oddity=\"access_request_doubled\"}";
     assert_eq!(house.daemon.metric(oddity), 2);
+    // The slot is free: another call takes it, and it is the only one.
+    assert!(house.calls("alice").is_empty());
+    house.tap.hold_until_asked(0);
+    let mut next = house.call("alice", Caller::HangsUp(100), Callee::Answers);
+    next.ends_well();
+    house.daemon.wait_for_cdrs("customer=alice", 2);
+    assert_eq!(house.rejections("calls_limit"), 0);
 }
 
 #[test]

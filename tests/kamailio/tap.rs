@@ -28,6 +28,8 @@ struct Shared {
     held_until: AtomicUsize,
     /// Whether each of those must be another packet, and not the same again.
     distinct: AtomicBool,
+    /// The one of them that goes before the others.
+    first: Mutex<Option<Vec<u8>>>,
     is_deaf: AtomicBool,
     is_over: AtomicBool,
 }
@@ -77,7 +79,8 @@ impl Tap {
         self.shared.held_until.store(times, Ordering::SeqCst);
     }
 
-    /// The same, and each must be another packet.
+    /// The same, and each must be another packet. The answer to one passes then, and those to the others once the call
+    /// is told of: the worker of a proxy that hears of it first makes all of the call.
     pub fn hold_until_asked_anew(&self, times: usize) {
         self.shared.distinct.store(true, Ordering::SeqCst);
         self.hold_until_asked(times);
@@ -145,11 +148,16 @@ impl Shared {
             return false;
         }
         let mut asked = self.all(|code| code == Code::ACCESS_REQUEST);
-        if self.distinct.load(Ordering::SeqCst) {
+        let is_distinct = self.distinct.load(Ordering::SeqCst);
+        if is_distinct {
             asked.sort_unstable();
             asked.dedup();
         }
-        asked.len() < self.held_until.load(Ordering::SeqCst)
+        if asked.len() < self.held_until.load(Ordering::SeqCst) {
+            return true;
+        }
+        let is_first = || *self.first.lock().unwrap().get_or_insert_with(|| reply.to_vec()) == reply;
+        is_distinct && !is_first() && self.all(|code| code == Code::ACCOUNTING_REQUEST).is_empty()
     }
 }
 

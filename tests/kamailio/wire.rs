@@ -15,7 +15,15 @@ pub struct Party {
     socket: UdpSocket,
     proxy: SocketAddr,
     user: String,
-    heard: RefCell<HashSet<String>>,
+    heard: RefCell<Heard>,
+}
+
+/// What one has heard, repetitions once.
+#[derive(Default)]
+struct Heard {
+    messages: HashSet<String>,
+    /// In short.
+    in_order: Vec<String>,
 }
 
 /// A message of SIP.
@@ -89,7 +97,7 @@ impl Party {
         );
     }
 
-    /// Answers to a request; `tag` is set where it has none in To.
+    /// Answers to a request; `tag` is set where it has none in To. `more` may end with a Content-Length and a body.
     pub fn answers(&self, request: &Message, status: &str, tag: &str, more: &str) {
         let mut text = format!("SIP/2.0 {status}\r\n");
         for line in request.text.lines() {
@@ -105,7 +113,8 @@ impl Party {
         if !more.contains("Contact:") {
             text += &format!("Contact: <{}>\r\n", self.uri());
         }
-        self.sends(&format!("{text}{more}Content-Length: 0\r\n\r\n"), request.from);
+        let end = if more.contains("Content-Length:") { "" } else { "Content-Length: 0\r\n\r\n" };
+        self.sends(&format!("{text}{more}{end}"), request.from);
     }
 
     pub fn sends(&self, text: &str, to: SocketAddr) {
@@ -157,10 +166,34 @@ impl Party {
         loop {
             let (length, from) = self.socket.recv_from(&mut buffer).ok()?;
             let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if self.heard.borrow_mut().insert(text.clone()) {
+            if self.heard.borrow_mut().is_new(&text) {
                 return Some(Message { text, from });
             }
         }
+    }
+}
+
+/// What went wrong for one side is often told to the other.
+impl Drop for Party {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        while self.receives(Duration::from_millis(1)).is_some() {}
+        eprintln!("{} heard: {:#?}", self.uri(), self.heard.get_mut().in_order);
+    }
+}
+
+impl Heard {
+    /// Whether it is there for the first time.
+    fn is_new(&mut self, text: &str) -> bool {
+        let is_new = self.messages.insert(text.to_owned());
+        if is_new {
+            let line = |name| text.lines().find(|line| line.starts_with(name)).unwrap_or(name);
+            let first = text.lines().next().unwrap_or_default();
+            self.in_order.push(format!("{first} ({}, {})", line("CSeq:"), line("Call-ID:")));
+        }
+        is_new
     }
 }
 

@@ -13,7 +13,11 @@ use tempfile::TempDir;
 
 use crate::live::daemon::Daemon;
 use crate::live::gateway::{Call, Gateway, SECRET, Status};
+use crate::live::wait_until;
 use crate::{code, stderr, stdout};
+
+/// What the customer begins with, in micro-units.
+const MONEY: i64 = 100_000_000;
 
 /// What a gateway says to a call that it never had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +68,13 @@ fn gateway(says: Says) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 fn stage(nases: &str) -> (Daemon, TempDir) {
+    stage_with("", nases)
+}
+
+/// The same with more in the configuration.
+fn stage_with(config: &str, nases: &str) -> (Daemon, TempDir) {
     let directory = TempDir::new().expect("a directory for temporary files");
-    let daemon = Daemon::started(directory.path(), "");
+    let daemon = Daemon::started(directory.path(), config);
     daemon.apply(&format!(
         "[[tariff]]\nid = \"retail\"\ncurrency = \"EUR\"\nrate = [{{ prefix = \"49\", per_minute = \"0.6\" }}]\n\
          [[customer]]\nid = \"acme\"\ntariff = \"retail\"\nopening_balance = \"100\"\n\
@@ -139,6 +148,43 @@ fn what_is_not_believed_is_shown_with_the_gateway() {
     let view: Value =
         serde_json::from_slice(&daemon.command(&["nas", "show", "gw1", "--json"]).stdout).expect("an object");
     assert_eq!(view["oddities"], serde_json::json!({ "delay_is_a_date": 2, "clock_not_set": 3 }));
+}
+
+/// A gateway that asks and tells nothing gives calls away: the running daemon counts them once it gives them up.
+#[test]
+fn calls_that_were_allowed_and_never_told_of_are_shown_with_the_gateway() {
+    let (daemon, _directory) = stage_with(
+        "[credit]\nsetup_seconds_max = 3\n",
+        &format!("[[nas]]\nid = \"gw1\"\naddress = \"127.0.0.43/32\"\nsecret = \"{SECRET}\"\n"),
+    );
+    let metric =
+        |nas: &str| daemon.metric(&format!("ringfence_oddities_total{{nas=\"{nas}\",oddity=\"never_told_of\"}}"));
+    let mut gateway = Gateway::new(43);
+    let call = |session, called| Call { user: "alice", password: "secret1", caller: "4940123", called, session };
+    let told = call("told", "4930555");
+    let asked = gateway.authorize(&told);
+    assert_eq!(gateway.answer(daemon.auth(), &asked).code, Code::ACCESS_ACCEPT);
+    for status in [Status::Start, Status::Stop] {
+        let packet = gateway.account(&told, status, 0, None);
+        gateway.answer(daemon.acct(), &packet);
+    }
+    for (session, called, code) in [
+        ("s1", "4930555", Code::ACCESS_ACCEPT),
+        ("s2", "4930556", Code::ACCESS_ACCEPT),
+        ("refused", "1930555", Code::ACCESS_REJECT),
+    ] {
+        let asked = gateway.authorize(&call(session, called));
+        assert_eq!(gateway.answer(daemon.auth(), &asked).code, code, "{session}");
+    }
+    wait_until("both are given up", || daemon.api().all("/api/v1/calls", "calls").is_empty());
+    wait_until("both are counted", || metric("gw1") >= 2);
+    assert_eq!(metric("gw1"), 2);
+    assert_eq!((daemon.money("/customers/acme", "balance"), daemon.money("/customers/acme", "reserved")), (MONEY, 0));
+    let text = stdout(&daemon.command(&["nas", "show", "gw1"]));
+    assert!(text.lines().any(|line| line.ends_with("never_told_of: 2")), "{text}");
+    let view: Value =
+        serde_json::from_slice(&daemon.command(&["nas", "show", "gw1", "--json"]).stdout).expect("an object");
+    assert_eq!(view["oddities"], serde_json::json!({ "never_told_of": 2 }));
 }
 
 #[test]
