@@ -25,7 +25,7 @@ fn the_grant_ends_a_call() {
 #[test]
 fn no_call_is_charged_for_more_than_its_grant() {
     // Begun all over a second, and every other one acknowledged so late that its grant is set anew.
-    let grant = |number: u64| if number % 2 == 0 { 3 } else { 7 };
+    let grant = |number: u64| if number.is_multiple_of(2) { 3 } else { 7 };
     let names: Vec<(String, i64)> = (0..20).map(|number| (format!("caller-{number}"), grant(number))).collect();
     let customers: Vec<_> = names.iter().map(|(name, seconds)| (name.as_str(), *seconds, "")).collect();
     let house = House::new(Plan::default(), &customers);
@@ -36,7 +36,7 @@ fn no_call_is_charged_for_more_than_its_grant() {
         caller.requests("INVITE", 1, &call, "");
         callee.answers(&callee.hears("INVITE "), "200 OK", "callee", "");
         let call = call.answered(&caller.final_answer(1, "INVITE"));
-        if calls.len() % 2 == 0 {
+        if calls.len().is_multiple_of(2) {
             caller.requests("ACK", 1, &call, "");
         }
         calls.push((caller, callee, call));
