@@ -165,3 +165,27 @@ fn what_becomes_no_dialog_after_it_was_allowed_frees_its_money() {
     crate::live::wait_until("a charge", || house.balance("alice").0 < 600 * SECOND);
     assert_eq!(statuses(&house, "two-contacts"), [FAILED, FAILED, START, STOP]);
 }
+
+#[test]
+fn within_a_call_nobody_answers_in_the_carriers_place() {
+    let plan = Plan { by_password: true, ..Plan::default() };
+    let house = House::new(plan, &[("alice", 600, "")]);
+    // Not at a carrier's address, as most are.
+    let (caller, callee, liar) = (house.party(3, "alice"), house.party(1, "callee"), house.party(9, "liar"));
+    let target = caller.dialog(callee.port(), "", "").target;
+    let call = call_with(&house, &caller, &callee, "within", |challenge| proof(challenge, "alice", "secret1", &target));
+    callee.answers(&callee.hears("INVITE "), "200 OK", "callee", "");
+    let call = call.answered(&caller.final_answer(2, "INVITE"));
+    caller.requests("ACK", 2, &call, "");
+    house.wait_until_confirmed("within");
+    caller.requests("INFO", 3, &call, "");
+    let info = callee.hears("INFO ");
+    liar.answers(&info, "200 OK", "callee", "");
+    assert!(caller.hears_nothing());
+    callee.answers(&info, "200 OK", "callee", "");
+    assert_eq!(caller.final_answer(3, "INFO").status(), 200);
+    // What the carrier asks is answered from where the caller is.
+    callee.requests("INFO", 1, &call.swapped().to_target(&caller.uri()), "");
+    caller.answers(&caller.hears("INFO "), "200 OK", "caller", "");
+    assert_eq!(callee.final_answer(1, "INFO").status(), 200);
+}
