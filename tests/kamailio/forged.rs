@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use crate::house::{House, Plan, START, STOP};
+use crate::house::{FAILED, House, Plan, START, STOP};
 use crate::wire::{Dialog, Message, Party};
+
+/// How often two requests are sent at once: without a lock one of a few hundred goes wrong.
+const RACES: u32 = 1_000;
 
 /// A call between two who write their messages themselves.
 struct Scene {
@@ -13,6 +16,9 @@ struct Scene {
     /// Where the caller would have his requests go: it says yes to all.
     accomplice: Party,
     call: Dialog,
+    /// The call before anybody answered, and the branch of its INVITE.
+    bare: Dialog,
+    branch: String,
     session: String,
 }
 
@@ -22,13 +28,13 @@ impl Scene {
         let house = House::new(Plan::default(), &[("alice", seconds, "")]);
         let (caller, callee, accomplice) = (house.party(1, "alice"), house.party(1, "callee"), house.party(1, "evil"));
         let session = format!("forged-{}@127.0.0.1", caller.port());
-        let call = caller.dialog(callee.port(), &session, "caller");
-        caller.requests("INVITE", 1, &call, "");
+        let bare = caller.dialog(callee.port(), &session, "caller");
+        let branch = caller.requests("INVITE", 1, &bare, "");
         let invite = callee.hears("INVITE ");
         callee.answers(&invite, "180 Ringing", "callee", "");
         let ringing = caller.hears("SIP/2.0 180 ");
-        let call = call.answered(&ringing);
-        (Scene { house, caller, callee, accomplice, call, session }, invite)
+        let call = bare.answered(&ringing);
+        (Scene { house, caller, callee, accomplice, call, bare, branch, session }, invite)
     }
 
     /// The callee answers.
@@ -213,4 +219,155 @@ fn an_ack_that_was_kept_back_does_not_prolong_the_grant() {
         assert!(record["seconds"].as_u64() >= Some(4), "{record}");
         scene.house.kamailio.wait_for_dialogs(&[]);
     }
+}
+
+#[test]
+fn between_the_answer_and_its_ack_no_number_is_taken() {
+    let (mut scene, invite) = Scene::ringing(600);
+    scene.answer(&invite);
+    let refused = scene.forge("INFO", 100, &scene.call, "");
+    assert_eq!(refused.status(), 500);
+    assert!(refused.header("Retry-After").is_some(), "{refused:?}");
+    assert!(scene.callee.hears_nothing());
+    scene.acknowledge();
+    scene.goes_on();
+    scene.is_charged(101);
+}
+
+#[test]
+fn before_the_answer_numbers_are_kept_and_nothing_else_is_sent_on() {
+    let (mut scene, invite) = Scene::ringing(600);
+    // Heard by the callee with a number of the caller's choice, and not kept by Kamailio.
+    assert_eq!(scene.forge("BYE", 50, &scene.call, "").status(), 481);
+    let refer = format!("Refer-To: <{}>\r\n", scene.accomplice.uri());
+    assert_eq!(scene.forge("REFER", 51, &scene.call, &refer).status(), 403);
+    assert!(scene.callee.hears_nothing());
+    // As phones do that acknowledge what rings.
+    scene.caller.requests("PRACK", 60, &scene.call, "RAck: 1 1 INVITE\r\n");
+    let prack = scene.callee.hears("PRACK ");
+    scene.callee.answers(&prack, "200 OK", "callee", "");
+    assert_eq!(scene.caller.final_answer(60, "PRACK").status(), 200);
+    scene.answer(&invite);
+    scene.acknowledge();
+    scene.caller.requests("BYE", 61, &scene.call, "");
+    let bye = scene.is_over();
+    let number = bye.header("CSeq").and_then(|cseq| cseq.split(' ').next()?.parse().ok());
+    assert!(number > Some(60), "{bye:?}");
+}
+
+#[test]
+fn of_two_requests_at_once_the_higher_number_is_kept() {
+    let scene = Scene::up(600);
+    // What the callee hears it says yes to, until the caller has the answer to this.
+    let answer = |cseq: u32| {
+        let end = format!("{cseq} INFO");
+        for _ in 0..10_000 {
+            while let Some(request) = scene.callee.receives(Duration::from_millis(5)) {
+                scene.callee.answers(&request, "200 OK", "callee", "");
+            }
+            while let Some(answer) = scene.caller.receives(Duration::from_millis(1)) {
+                if answer.status() >= 200 && answer.header("CSeq") == Some(&end) {
+                    return answer.status();
+                }
+            }
+        }
+        panic!("no answer to {end}");
+    };
+    for round in 1..=RACES {
+        let (high, low) = (round * 10 + 5, round * 10);
+        scene.caller.requests("INFO", high, &scene.call, "");
+        scene.caller.requests("INFO", low, &scene.call, "");
+        assert_eq!(answer(high), 200);
+        scene.caller.requests("INFO", low + 1, &scene.call, "");
+        assert_eq!(answer(low + 1), 500, "{low} was kept after {high}, in round {round}");
+    }
+    scene.caller.requests("BYE", RACES * 10 + 10, &scene.call, "");
+    assert_eq!(scene.is_over().header("CSeq"), Some(&*format!("{} BYE", RACES * 10 + 6)));
+}
+
+#[test]
+fn whoever_was_not_heard_to_answer_hears_no_ack() {
+    let (scene, invite) = Scene::ringing(600);
+    scene.callee.answers(&invite, "200 OK", "callee", &format!("Subject: {}\r\n", "x".repeat(8_192)));
+    assert!(scene.caller.hears_nothing());
+    scene.caller.requests("ACK", 1, &scene.call, "");
+    assert!(scene.callee.hears_nothing());
+    // Nor does one of no call at all.
+    let none = Dialog { call_id: "none@127.0.0.1".into(), ..scene.call.clone() };
+    scene.caller.requests("ACK", 1, &none, "");
+    assert!(scene.callee.hears_nothing());
+    assert_eq!(scene.house.kamailio.dialogs(), [2]);
+}
+
+#[test]
+fn nobody_answers_in_the_carriers_place() {
+    // A caller can work out the branch that is in the carrier's INVITE; here it is taken from there.
+    let (mut scene, invite) = Scene::ringing(600);
+    let liar = scene.house.party(9, "liar");
+    for status in ["183 Session Progress", "486 Busy Here", "200 OK"] {
+        liar.answers(&invite, status, "callee", "");
+        assert!(scene.caller.hears_nothing(), "{status}");
+        assert!(scene.callee.hears_nothing(), "{status}");
+        assert_eq!(scene.house.kamailio.dialogs(), [2], "{status}");
+    }
+    scene.answer(&invite);
+    scene.acknowledge();
+    scene.goes_on();
+    scene.is_charged(2);
+    // What was dropped holds no memory.
+    crate::live::wait_until("no transaction", || {
+        let stats = scene.house.kamailio.try_rpc("tm.stats", &serde_json::json!([]));
+        stats.is_some_and(|stats| stats["result"]["current"] == 0)
+    });
+}
+
+#[test]
+fn nobody_says_in_the_carriers_place_that_it_does_not_ring_any_more() {
+    let (scene, invite) = Scene::ringing(600);
+    let liar = scene.house.party(9, "liar");
+    scene.caller.requests_by(&scene.branch, "CANCEL", 1, &scene.bare, "");
+    let cancel = scene.callee.hears("CANCEL ");
+    scene.caller.final_answer(1, "CANCEL");
+    liar.answers(&invite, "487 Request Terminated", "callee", "");
+    assert!(scene.caller.hears_nothing());
+    liar.answers(&cancel, "200 OK", "callee", "");
+    for _ in 0..2 {
+        scene.callee.forgets();
+        scene.callee.hears("CANCEL ");
+    }
+    scene.callee.answers(&cancel, "200 OK", "callee", "");
+    scene.callee.answers(&invite, "487 Request Terminated", "callee", "");
+    assert_eq!(scene.caller.final_answer(1, "INVITE").status(), 487);
+    scene.house.failure_of("alice", 600, &scene.session);
+    assert_eq!(scene.statuses(), [FAILED]);
+}
+
+#[test]
+fn nobody_says_in_the_carriers_place_that_it_has_hung_up() {
+    let scene = Scene::up(600);
+    let liar = scene.house.party(9, "liar");
+    scene.caller.requests("BYE", 2, &scene.call, "");
+    let bye = scene.callee.hears("BYE ");
+    liar.answers(&bye, "200 OK", "callee", "");
+    // The proxy goes on to ask for it.
+    for _ in 0..2 {
+        scene.callee.forgets();
+        scene.callee.hears("BYE ");
+    }
+    assert_eq!(scene.house.kamailio.dialogs(), [4]);
+    scene.callee.answers(&bye, "200 OK", "callee", "");
+    scene.house.kamailio.wait_for_dialogs(&[]);
+    assert_eq!(scene.statuses(), [START, STOP]);
+}
+
+#[test]
+fn once_a_call_is_to_end_no_number_is_taken() {
+    let scene = Scene::up(600);
+    scene.caller.requests("BYE", 2, &scene.call, "");
+    let bye = scene.callee.hears("BYE ");
+    // Were the BYE lost, its repetition would come with a number too low.
+    assert_eq!(scene.forge("INFO", 100, &scene.call, "").status(), 481);
+    assert!(scene.callee.hears_nothing());
+    scene.callee.answers(&bye, "200 OK", "callee", "");
+    scene.house.kamailio.wait_for_dialogs(&[]);
 }

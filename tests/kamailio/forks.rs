@@ -195,3 +195,19 @@ fn an_answer_to_a_call_that_its_proxy_has_lost_is_not_heard() {
     scene.first.answers(&invite, "200 OK", "first", "");
     assert!(scene.caller.hears_nothing());
 }
+
+#[test]
+fn of_two_that_answer_the_later_hears_no_ack() {
+    let mut scene = Scene::new(&[AT_ONCE]);
+    let (at_first, at_second) = (scene.first.hears("INVITE "), scene.second.hears("INVITE "));
+    scene.second.answers(&at_second, "180 Ringing", "second", "");
+    let later = scene.call.answered(&scene.caller.hears("SIP/2.0 180 "));
+    scene.is_answered(|scene| &scene.first, &at_first, "first");
+    let cancel = scene.second.hears("CANCEL ");
+    scene.second.answers(&cancel, "200 OK", "second", "");
+    // It has answered before it was told to stop. The caller did not hear it, and knows its tag.
+    scene.second.answers(&at_second, "200 OK", "second", "");
+    scene.caller.requests("ACK", 1, &later, "");
+    assert!(scene.second.hears_nothing());
+    scene.is_charged(&scene.first, &[START, STOP]);
+}

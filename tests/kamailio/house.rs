@@ -296,6 +296,7 @@ fn definitions(directory: &Path, plan: Plan<'_>, rpc: &Rpc, sip: u16) -> Vec<Str
         // The port of the phone is at the end of its number.
         "NEXT_HOP=\"sip:127.0.0.1:\" + $(rU{s.substr,4,0})".to_owned(),
         format!("CALLERS=\"{callers}\""),
+        "CARRIERS=\"127.0.0.1\"".to_owned(),
         format!("RADIUS_CONFIG=\"{}\"", directory.join("radiusclient.conf").display()),
         format!("RPC_SOCKET=\"{}\"", rpc.place()),
         format!("DIALOGS=\"sqlite:///{}\"", dialogs.display()),

@@ -16,6 +16,7 @@ mod ends;
 mod forged;
 mod forks;
 mod house;
+mod invites;
 mod phones;
 mod same_name;
 mod servers;

@@ -154,6 +154,11 @@ impl Party {
         panic!("{}: no answer to {end} but {heard:?}", self.user);
     }
 
+    /// Takes repetitions of what it heard for something new.
+    pub fn forgets(&self) {
+        self.heard.borrow_mut().clear();
+    }
+
     /// Whether nothing comes for a while.
     pub fn hears_nothing(&self) -> bool {
         self.receives(SILENCE).is_none()
