@@ -156,7 +156,7 @@ impl Party {
 
     /// Takes repetitions of what it heard for something new.
     pub fn forgets(&self) {
-        self.heard.borrow_mut().clear();
+        self.heard.borrow_mut().messages.clear();
     }
 
     /// Whether nothing comes for a while.

@@ -21,7 +21,7 @@ pub fn now() -> Instant {
 }
 
 /// The program under test: the one that was built with the test, or the one that `BINARY_UNDER_TEST`
-/// names, such as the release build.
+/// names, such as an optimized one.
 #[expect(clippy::disallowed_methods, reason = "a test's own setting")]
 pub fn binary() -> PathBuf {
     std::env::var_os("BINARY_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_ringfence").into(), PathBuf::from)
