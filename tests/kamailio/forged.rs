@@ -300,6 +300,36 @@ fn whoever_was_not_heard_to_answer_hears_no_ack() {
 }
 
 #[test]
+fn an_ack_that_goes_another_way_than_its_call_is_none() {
+    let (mut scene, invite) = Scene::ringing(600);
+    scene.answer(&invite);
+    let past_the_proxy = vec![format!("<sip:127.0.0.1:{};lr>", scene.callee.port())];
+    scene.caller.requests("ACK", 1, &Dialog { routes: past_the_proxy, ..scene.call.clone() }, "");
+    assert!(scene.callee.hears_nothing());
+    assert_eq!(scene.house.kamailio.dialogs(), [3]);
+    scene.acknowledge();
+    scene.goes_on();
+    scene.is_charged(2);
+}
+
+#[test]
+fn whose_answer_the_proxy_could_not_keep_hears_no_ack() {
+    let house = House::new(Plan::default(), &[("alice", 600, "")]);
+    let (caller, callee) = (house.party(1, "alice"), house.party(1, "callee"));
+    let call = caller.dialog(callee.port(), "routes@127.0.0.1", "caller");
+    // With its own Kamailio finds 64, and keeps nothing of the side that answers with them.
+    let routes = vec![format!("<sip:127.0.0.1:{};lr>", caller.port()); 63].join(",");
+    caller.requests("INVITE", 1, &call, &format!("Record-Route: {routes}\r\n"));
+    let invite = callee.hears("INVITE ");
+    callee.answers(&invite, "200 OK", "callee", "");
+    let answer = caller.final_answer(1, "INVITE");
+    assert_eq!(answer.status(), 200);
+    // By the first of them, the proxy's, alone.
+    caller.requests("ACK", 1, &call.answered(&answer), "");
+    assert!(callee.hears_nothing());
+}
+
+#[test]
 fn nobody_answers_in_the_carriers_place() {
     // A caller can work out the branch that is in the carrier's INVITE; here it is taken from there.
     let (mut scene, invite) = Scene::ringing(600);

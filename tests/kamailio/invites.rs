@@ -189,3 +189,22 @@ fn within_a_call_nobody_answers_in_the_carriers_place() {
     caller.answers(&caller.hears("INFO "), "200 OK", "caller", "");
     assert_eq!(callee.final_answer(1, "INFO").status(), 200);
 }
+
+#[test]
+fn who_names_hosts_where_addresses_belong_is_refused() {
+    let house = House::new(Plan { by_password: true, ..Plan::default() }, &[("alice", 600, "")]);
+    let (caller, callee) = (house.party(1, "alice"), house.party(1, "callee"));
+    let call = caller.dialog(callee.port(), "names@127.0.0.1", "caller");
+    for (cseq, more) in (1..).zip(["Contact: <sip:alice@slow.example>\r\n", "Record-Route: <sip:slow.example;lr>\r\n"])
+    {
+        caller.requests("INVITE", cseq, &call, more);
+        assert_eq!(caller.final_answer(cseq, "INVITE").status(), 400, "{more}");
+    }
+    // A BYE of no call of the proxy's goes nowhere by a name.
+    let (_, proxy) = call.target.split_once('@').expect("the proxy's address");
+    let lost = call.with_tag("lost").to_target("sip:callee@slow.example");
+    let through = Dialog { routes: vec![format!("<sip:{proxy};lr>")], ..lost };
+    caller.requests("BYE", 9, &through, "");
+    assert_eq!(caller.final_answer(9, "BYE").status(), 481);
+    assert!(callee.hears_nothing());
+}

@@ -177,8 +177,11 @@ fn what_does_not_fit_radius_is_refused() {
     let call = caller.dialog(callee.port(), &longest, &longest);
     caller.requests("INVITE", 1, &call, "");
     let invite = callee.hears("INVITE ");
+    // The caller's own tag is no callee's.
     callee.answers(&invite, "200 OK", &longest, "");
+    callee.answers(&invite, "200 OK", &"z".repeat(128), "");
     let call = call.answered(&caller.final_answer(1, "INVITE"));
+    assert!(call.to.contains("tag=zz"), "{call:?}");
     caller.requests("ACK", 1, &call, "");
     house.wait_until_confirmed(&longest);
     hang_up(&house, &caller, &callee, &call, 2);
